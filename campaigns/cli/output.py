@@ -1,0 +1,106 @@
+"""How results and errors are shown: tables for people, one JSON document for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.table import Table
+from typer.exceptions import Abort, Exit, TyperException
+
+from campaigns.domain.errors import CampaignsError
+
+#: People's output of commands that also know `--json` goes to standard error then; see `Output`.
+NEEDS_A_PERSON = 3
+
+STATE_STYLES = {
+    "pending": "cyan",
+    "in_flight": "bold blue",
+    "reached": "bold green",
+    "exhausted": "yellow",
+    "suppressed": "magenta",
+    "expired": "dim",
+    "cancelled": "dim",
+    "held": "bold red",
+    "running": "bold green",
+    "paused": "bold yellow",
+    "completed": "green",
+    "draft": "cyan",
+}
+
+
+class Output:
+    """One command's output. With `as_json`, standard output carries one document and nothing else."""
+
+    def __init__(self, as_json: bool) -> None:
+        self.as_json = as_json
+        self.console = Console(stderr=as_json, highlight=False, soft_wrap=True)
+
+    def document(self, document: Mapping[str, Any] | list[Any]) -> None:
+        if self.as_json:
+            sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2) + "\n")
+
+    def line(self, text: str) -> None:
+        self.console.print(text, markup=False)
+
+    def table(self, title: str, columns: list[str], rows: list[list[Any]]) -> None:
+        table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+        for column in columns:
+            table.add_column(column, overflow="fold")
+        for row in rows:
+            table.add_row(
+                *(value if not isinstance(value, int | float) else f"{value:,}" for value in map(_cell, row))
+            )
+        self.console.print(table)
+
+
+def _cell(value: Any) -> Any:
+    if value is None:
+        return ""
+    style = STATE_STYLES.get(value) if isinstance(value, str) else None
+    return f"[{style}]{value}[/]" if style else value
+
+
+def errors_to(stream: TextIO, command: Callable[[], Any]) -> int:
+    """Run a command and turn what goes wrong into one clear line and an exit code."""
+    from campaigns.leads import LeadFileError
+    from campaigns.retell import RetellError
+
+    try:
+        result = command()
+        return result if isinstance(result, int) else 0
+    except Exit as error:
+        return error.exit_code
+    except (Abort, KeyboardInterrupt):
+        return _tell(stream, "stopped by Ctrl-C", "", 1)
+    except TyperException as error:
+        code = int(getattr(error, "exit_code", 2))
+        return _tell(stream, error.format_message().rstrip("."), "see --help" if code == 2 else "", code)
+    except CampaignsError as error:
+        return _tell(stream, str(error), error.remedy, error.exit_code)
+    except LeadFileError as error:
+        return _tell(stream, error.message, error.remedy, 2)
+    except RetellError as error:
+        return _tell(stream, error.message, error.remedy, 1)
+    except BrokenPipeError:
+        return 1
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _tell(
+            stream, f"{where}{error.strerror or error}", "check the path, the disk and its permissions", 1
+        )
+    except Exception as error:
+        if type(error).__module__.startswith("sqlalchemy"):
+            words = str(getattr(error, "orig", error)).strip().splitlines()[0]
+            return _tell(
+                stream, f"the database refused: {words}", "free disk space, or check the database", 1
+            )
+        raise
+
+
+def _tell(stream: TextIO, message: str, remedy: str, code: int) -> int:
+    stream.write(f"error: {message}{'; ' + remedy if remedy else ''}\n")
+    return code

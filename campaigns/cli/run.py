@@ -1,0 +1,288 @@
+"""`campaigns run`: one command from a lead list to a results file."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+from pydantic import SecretStr
+
+from campaigns.cli import options as given
+from campaigns.cli.output import NEEDS_A_PERSON, Output
+from campaigns.cli.progress import Progress
+from campaigns.cli.reading import show_summary
+from campaigns.cli.steering import import_with_progress, new_campaign, show_import, start
+from campaigns.domain.clock import Clock, ScaledClock
+from campaigns.domain.entities import Campaign, CampaignOptions
+from campaigns.domain.errors import CampaignsError, UsageError
+from campaigns.domain.states import FINAL_CAMPAIGN, CampaignState
+from campaigns.logs import configure_logs
+from campaigns.runtime import open_retell, open_store
+from campaigns.services.export import export_results
+from campaigns.services.imports import export_rejects
+from campaigns.services.report import Status, status, summarize
+from campaigns.services.simulation import RETRY, SPEED, simulated_clock
+from campaigns.settings import SIMULATOR, Settings, load_settings
+from campaigns.store import Store
+from workers.app import CONTROL_QUEUES, CONTROL_THREADS, DIAL_QUEUES, DIAL_THREADS
+from workers.embedded import HomeLock, Stack
+
+DRAINED = "the runner was stopped with Ctrl-C: run the same command again to go on"
+_LOOK_EVERY = 0.4
+
+
+def register(app: typer.Typer) -> None:
+    app.command("run")(run)
+
+
+def run(
+    file: given.LeadFileArgument,
+    simulate: Annotated[
+        bool, typer.Option("--simulate", help="Dial a simulator on this machine, on a fast clock.")
+    ] = False,
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="N", help="Campaign; default: the file's name.")
+    ] = None,
+    from_numbers: given.From = None,
+    agent: given.Agent = None,
+    mode: given.Mode = None,
+    concurrency: given.Concurrency = None,
+    cps: given.Cps = None,
+    profile: given.Profile = None,
+    window: given.WindowOption = None,
+    timezone: given.Timezone = None,
+    region: given.Region = None,
+    retry: given.Retry = None,
+    max_attempts: given.MaxAttempts = None,
+    mapping: given.Map = None,
+    speed: Annotated[
+        float | None,
+        typer.Option(
+            "--speed", metavar="X", help=f"With --simulate: business seconds per second, default {SPEED:g}."
+        ),
+    ] = None,
+    as_json: given.Json = False,
+) -> None:
+    """Import a lead list, dial it, and write the results; resumes where it was if it is run again."""
+    out, settings = Output(as_json), load_settings()
+    if speed is not None and (not simulate or not 0 < speed <= 10_000):
+        raise UsageError("--speed takes 0 to 10000, and only with --simulate", "leave it out")
+    changes: dict[str, Any] = {
+        "from_numbers": from_numbers, "agent": agent, "mode": mode, "concurrency": concurrency, "cps": cps,
+        "profile": profile, "windows": window, "timezone": timezone, "region": region, "retry": retry,
+        "max_attempts": max_attempts, "mapping": mapping,
+    }  # fmt: skip
+    wanted = given.changed_options(CampaignOptions(retry=RETRY) if simulate else CampaignOptions(), **changes)
+    if not file.exists():
+        raise UsageError(f"there is no file {file}", "check the path")
+    configure_logs()
+    settings = _simulated(settings) if simulate else _checked(settings)
+    store = open_store(settings)
+    with HomeLock(settings.home.resolve()):
+        campaign_name = name or file.stem
+        found = store.campaigns.by_name(campaign_name)
+        campaign = found or new_campaign(store, settings, campaign_name, wanted)
+        if found is not None:
+            store.campaigns.set_options(campaign.id, given.changed_options(campaign.options, **changes))
+        try:
+            code = _Runner(out, settings, store, campaign.name, file, speed or SPEED).run()
+        finally:
+            if found is None:
+                store.campaigns.discard_draft(campaign.id)
+    raise typer.Exit(code)
+
+
+def _checked(settings: Settings) -> Settings:
+    """Fail before anything is started when the account cannot be used. Raises CampaignsError or RetellError."""
+    settings.clock()
+    with open_retell(settings) as retell:
+        retell.get_concurrency()
+    return settings
+
+
+def _simulated(settings: Settings) -> Settings:
+    """Point everything at a simulator on a free port of this machine."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    return settings.model_copy(
+        update={
+            "workspace": SIMULATOR,
+            "base_url": f"http://127.0.0.1:{port}",
+            "api_key": SecretStr("key_simulator"),
+        }
+    )
+
+
+class _Runner:
+    """One run of one campaign, from the import to the results file."""
+
+    def __init__(
+        self, out: Output, settings: Settings, store: Store, name: str, file: Path, speed: float
+    ) -> None:
+        self._out = out
+        self._settings = settings
+        self._store = store
+        self._name = name
+        self._file = file
+        self._speed = speed
+        self._clock: Clock = settings.clock()
+        self._stops = 0
+
+    def run(self) -> int:
+        settings, store = self._settings, self._store
+        signal.signal(signal.SIGTERM, self._stop)
+        with Stack(settings.home) as stack:
+            simulated = settings.workspace == SIMULATOR
+            if not simulated:
+                settings = self._start_workers(stack, settings)
+            summary = import_with_progress(store, settings, self._name, self._file, self._out)
+            show_import(self._out, summary)
+            campaign = self._campaign()
+            if campaign.state in FINAL_CAMPAIGN and not store.reports.lead_counts(campaign.id)["pending"]:
+                self._out.line(f"{self._name} was {campaign.state} before: nothing is dialed")
+                return self._finish()
+            if simulated:
+                if not isinstance(self._clock, ScaledClock):
+                    clock = simulated_clock(store, campaign, self._clock.now(), self._speed)
+                    settings = settings.model_copy(update={"clock_spec": clock.spec()})
+                    self._clock = clock
+                self._start_simulator(stack, settings)
+                settings = self._start_workers(stack, settings)
+            signal.signal(signal.SIGINT, self._stop)
+            start(store, settings, campaign)
+            self._watch()
+        return self._finish()
+
+    def _campaign(self) -> Campaign:
+        return given.find_campaign(self._store, self._name)
+
+    def _stop(self, _: int, __: FrameType | None) -> None:
+        self._stops += 1
+        if self._stops > 1:
+            raise KeyboardInterrupt
+
+    # -- the stack -------------------------------------------------------------------------------------------
+
+    def _start_simulator(self, stack: Stack, settings: Settings) -> None:
+        port = settings.base_url.rsplit(":", 1)[1]
+        ledger = settings.home.resolve() / "simulator.jsonl"
+        stack.add(
+            "simulator",
+            [
+                sys.executable,
+                "-m",
+                "campaigns.simulator",
+                "--port",
+                port,
+                "--accept-any",
+                "--ledger",
+                str(ledger),
+            ],
+            _environment(settings),
+        )
+        _wait_for_port(int(port), stack)
+
+    def _start_workers(self, stack: Stack, settings: Settings) -> Settings:
+        """The message server and the Celery processes, told everything by their environment."""
+        if not settings.redis_url:
+            settings = settings.model_copy(update={"redis_url": stack.valkey()})
+        environment = _environment(settings)
+        common = ["--without-gossip", "--without-mingle", "--without-heartbeat", "-l", "WARNING"]
+        for name, queues, threads in (
+            ("control", CONTROL_QUEUES, CONTROL_THREADS),
+            ("dial", DIAL_QUEUES, DIAL_THREADS),
+        ):
+            stack.celery(
+                name,
+                ["worker", "-n", f"{name}@campaigns", "-Q", ",".join(queues), "-c", str(threads), *common],
+                environment,
+            )
+        stack.celery("beat", ["beat", "--pidfile", "", "-l", "WARNING"], environment)
+        return settings
+
+    # -- watching --------------------------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        """Show progress until the campaign ends, pauses itself, or the runner is told to stop and has drained."""
+        draining = False
+        with Progress(self._out.console, self._clock) as progress:
+            while True:
+                if self._stops and not draining:
+                    draining = True
+                    self._store.campaigns.pause(self._campaign().id, DRAINED, self._clock.now())
+                current = status(self._store, self._campaign(), self._clock.now())
+                note = ""
+                if draining:
+                    note = f"draining: {_open_attempts(current)} calls are left to finish; Ctrl-C again leaves them"
+                progress.show(current, note)
+                if self._over(current, draining):
+                    return
+                time.sleep(_LOOK_EVERY)
+
+    @staticmethod
+    def _over(current: Status, draining: bool) -> bool:
+        if current.campaign.state in FINAL_CAMPAIGN and _open_attempts(current) == 0:
+            return True
+        return (current.campaign.state == CampaignState.PAUSED and _open_attempts(current) == 0) or (
+            draining and current.campaign.state != CampaignState.RUNNING and _open_attempts(current) == 0
+        )
+
+    # -- the end ---------------------------------------------------------------------------------------------
+
+    def _finish(self) -> int:
+        campaign = self._campaign()
+        home = self._settings.home
+        stem = re.sub(r"[^\w.-]+", "_", self._name)
+        results, rejects = home / f"{stem}-results.csv", home / f"{stem}-rejected.csv"
+        export_results(self._store, campaign, results)
+        export_rejects(self._store, campaign, rejects)
+        summary = summarize(self._store, campaign, self._clock.now())
+        self._out.document(summary.document() | {"results": str(results), "rejects": str(rejects)})
+        if not self._out.as_json:
+            show_summary(self._out, summary)
+        self._out.line(f"results: {results}")
+        self._out.line(f"rejects: {rejects}")
+        if campaign.state not in FINAL_CAMPAIGN:
+            raise CampaignsError(f"{self._name} is {campaign.state}: {campaign.reason}", "")
+        return NEEDS_A_PERSON if summary.status.needs_a_person else 0
+
+
+def _open_attempts(current: Status) -> int:
+    return current.own + current.attempts["ended"]
+
+
+def _environment(settings: Settings) -> Mapping[str, str]:
+    """What the children are told; more than they inherit, since a `.env` file may have said it."""
+    return {
+        "RETELL_API_KEY": settings.api_key.get_secret_value(),
+        "RETELL_BASE_URL": settings.base_url,
+        "CAMPAIGNS_HOME": str(settings.home.resolve()),
+        "CAMPAIGNS_DATABASE_URL": settings.store_url(),
+        "CAMPAIGNS_REDIS_URL": settings.redis_url,
+        "CAMPAIGNS_CLOCK": settings.clock_spec,
+        "CAMPAIGNS_WORKSPACE": settings.workspace,
+        "CAMPAIGNS_DIAL_TIMEOUT": str(settings.dial_timeout),
+        "CAMPAIGNS_POLL_INTERVAL": "" if settings.poll_interval is None else str(settings.poll_interval),
+        "CAMPAIGNS_RUNNER": str(os.getpid()),
+    }
+
+
+def _wait_for_port(port: int, stack: Stack) -> None:
+    deadline = time.monotonic() + 15
+    while time.monotonic() < deadline:
+        with socket.socket() as probe:
+            probe.settimeout(0.5)
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.02)
+    raise CampaignsError("the simulator did not start", f"look into {stack.logs / 'simulator.log'}")

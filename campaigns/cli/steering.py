@@ -1,0 +1,253 @@
+"""Commands that change a campaign: import, create, launch, pause, resume, cancel."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from campaigns.cli import options as given
+from campaigns.cli.output import Output
+from campaigns.domain.entities import Campaign, CampaignOptions
+from campaigns.domain.errors import CampaignsError
+from campaigns.domain.states import CampaignState
+from campaigns.runtime import open_retell, open_store
+from campaigns.services.imports import ImportSummary, import_file
+from campaigns.settings import Settings, load_settings
+from campaigns.store import Store
+
+OPERATOR_PAUSE = "paused by the operator"
+
+
+def register(app: typer.Typer) -> None:
+    app.command("import")(import_leads)
+    app.command("create")(create)
+    app.command("launch")(launch)
+    app.command("pause")(pause)
+    app.command("resume")(resume)
+    app.command("cancel")(cancel)
+
+
+def import_leads(
+    file: given.LeadFileArgument,
+    campaign: Annotated[
+        str, typer.Option("--campaign", metavar="N", help="Campaign; made as a draft if new.")
+    ],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would happen, change nothing.")
+    ] = False,
+    rejects: Annotated[
+        Path | None, typer.Option("--rejects", metavar="OUT.csv", help="Rejected rows.")
+    ] = None,
+    mapping: given.Map = None,
+    timezone: given.Timezone = None,
+    region: given.Region = None,
+    as_json: given.Json = False,
+) -> None:
+    """Import a lead list into a campaign."""
+    settings, out = load_settings(), Output(as_json)
+    store = open_store(settings)
+    found = store.campaigns.by_name(campaign)
+    wanted = given.changed_options(
+        found.options if found else CampaignOptions(), mapping=mapping, timezone=timezone, region=region
+    )
+    made = found or new_campaign(store, settings, campaign, wanted)
+    try:
+        if wanted != made.options:
+            store.campaigns.set_options(made.id, wanted)
+        summary = import_with_progress(
+            store, settings, made.name, file, out, dry_run=dry_run, rejects_to=rejects
+        )
+    finally:
+        if found is None and (dry_run or not store.imports.files(made.id)):
+            store.campaigns.discard_draft(made.id)
+    show_import(out, summary, dry_run)
+    out.document(summary.counts())
+
+
+def import_with_progress(
+    store: Store,
+    settings: Settings,
+    name: str,
+    file: Path,
+    out: Output,
+    *,
+    dry_run: bool = False,
+    rejects_to: Path | None = None,
+) -> ImportSummary:
+    """Import with a progress line on a terminal. Ctrl-C leaves the campaign without the file, and says so."""
+    campaign = given.find_campaign(store, name)
+    now = settings.clock().now()
+    shown = sys.stderr.isatty()
+
+    def progress(rows: int) -> None:
+        if shown:
+            sys.stderr.write(f"\r{rows:,} rows read ")
+            sys.stderr.flush()
+
+    try:
+        return import_file(
+            store,
+            campaign,
+            file,
+            now,
+            given.operator(),
+            dry_run=dry_run,
+            rejects_to=rejects_to,
+            progress=progress,
+        )
+    except KeyboardInterrupt:
+        raise CampaignsError(
+            f"stopped by Ctrl-C: nothing of {file.name} was imported", "run the same command again"
+        ) from None
+    finally:
+        if shown:
+            sys.stderr.write("\r\033[K")
+
+
+def show_import(out: Output, summary: ImportSummary, dry_run: bool = False) -> None:
+    verb = "would be imported" if dry_run else "imported"
+    if summary.again:
+        out.line(f"{summary.file} was imported before: nothing new in its {summary.rows:,} rows")
+        return
+    out.line(
+        f"{summary.file}: {summary.rows:,} rows, {summary.accepted:,} {verb}, {summary.rejected:,} rejected, "
+        f"{summary.duplicates:,} duplicates, {summary.suppressed:,} suppressed, {summary.held:,} held"
+    )
+    if summary.by_code:
+        out.table("", ["code", "rows"], [[code, rows] for code, rows in summary.by_code.most_common()])
+    for warning in summary.warnings:
+        out.line(f"warning: {warning}")
+
+
+def new_campaign(store: Store, settings: Settings, name: str, wanted: CampaignOptions) -> Campaign:
+    """Make a draft. Raises CampaignsError when the name cannot be used."""
+    if not name.strip() or len(name) > 100 or any(ord(letter) < 32 for letter in name):
+        raise CampaignsError(f"{name!r} cannot name a campaign", "use 1 to 100 printable letters")
+    made = store.campaigns.create(name, settings.workspace, wanted, settings.clock().now())
+    if made is None:
+        raise CampaignsError(f"a campaign named {name!r} exists already", "choose another name")
+    return made
+
+
+def create(
+    name: given.Name,
+    from_numbers: given.From = None,
+    agent: given.Agent = None,
+    mode: given.Mode = None,
+    concurrency: given.Concurrency = None,
+    cps: given.Cps = None,
+    profile: given.Profile = None,
+    window: given.WindowOption = None,
+    timezone: given.Timezone = None,
+    region: given.Region = None,
+    retry: given.Retry = None,
+    max_attempts: given.MaxAttempts = None,
+    mapping: given.Map = None,
+    as_json: given.Json = False,
+) -> None:
+    """Make a campaign as a draft."""
+    settings, out = load_settings(), Output(as_json)
+    wanted = given.changed_options(
+        CampaignOptions(), from_numbers=from_numbers, agent=agent, mode=mode, concurrency=concurrency, cps=cps,
+        profile=profile, windows=window, timezone=timezone, region=region, retry=retry, max_attempts=max_attempts,
+        mapping=mapping,
+    )  # fmt: skip
+    made = new_campaign(open_store(settings), settings, name, wanted)
+    out.line(f"{made.name} is a draft: import leads with `campaigns import FILE --campaign {made.name}`")
+    _show(out, made)
+
+
+def launch(name: given.Name, as_json: given.Json = False) -> None:
+    """Start dialing a campaign; `campaigns worker` and `campaigns beat` do the work."""
+    settings, out = load_settings(), Output(as_json)
+    store = open_store(settings)
+    campaign = given.find_campaign(store, name)
+    start(store, settings, campaign)
+    out.line(f"{name} is running")
+    _show(out, given.find_campaign(store, name))
+
+
+def start(store: Store, settings: Settings, campaign: Campaign) -> None:
+    """Make sure that the campaign can dial, and set it running. Raises CampaignsError that says what is missing."""
+    if campaign.workspace != settings.workspace:
+        raise CampaignsError(
+            f"{campaign.name} belongs to the {campaign.workspace} account, not to {settings.workspace}",
+            "choose another --name: a simulated campaign never turns into a real one, nor the other way round",
+        )
+    if store.reports.leads_up_to(campaign.id, 1) == 0:
+        raise CampaignsError(
+            f"{campaign.name} has no leads",
+            f"import some with `campaigns import FILE --campaign {campaign.name}`",
+        )
+    options = campaign.options
+    if not options.from_numbers:
+        options = given.changed_options(options, from_numbers=[only_number(settings)])
+    if options.cps is None and not settings.stand_in:
+        # Retell's default for every provider; more is asked for by name, since no endpoint tells it.
+        options = given.changed_options(options, cps=1.0)
+    if options != campaign.options:
+        store.campaigns.set_options(campaign.id, options)
+    now = settings.clock().now()
+    if campaign.state == CampaignState.RUNNING:
+        return
+    moved = (
+        store.campaigns.resume(campaign.id, now)
+        if campaign.state == CampaignState.PAUSED
+        else store.campaigns.launch(campaign.id, now)
+    )
+    if not moved:
+        raise CampaignsError(f"{campaign.name} is {campaign.state}", "make a new campaign with another name")
+
+
+def only_number(settings: Settings) -> str:
+    """The account's number, where it has exactly one. Raises CampaignsError that names the choices."""
+    with open_retell(settings) as retell:
+        numbers = [number.phone_number for number in retell.list_phone_numbers()]
+    if len(numbers) == 1 or (numbers and settings.workspace != "retell"):
+        return numbers[0]
+    if not numbers:
+        raise CampaignsError(
+            "the account has no phone number", "buy or import one at Retell, or name one with --from"
+        )
+    raise CampaignsError("the account has several numbers", f"choose with --from: {', '.join(numbers[:8])}")
+
+
+def pause(name: given.Name, as_json: given.Json = False) -> None:
+    """Stop dialing; calls in progress go on and their results are collected."""
+    settings, out = load_settings(), Output(as_json)
+    store = open_store(settings)
+    campaign = given.find_campaign(store, name)
+    if not store.campaigns.pause(campaign.id, OPERATOR_PAUSE, settings.clock().now()):
+        raise CampaignsError(f"{name} is {campaign.state}", "only a running campaign can be paused")
+    out.line(f"{name} is paused: no new dials; `campaigns resume {name}` goes on")
+    _show(out, given.find_campaign(store, name))
+
+
+def resume(name: given.Name, as_json: given.Json = False) -> None:
+    """Go on dialing a paused campaign."""
+    settings, out = load_settings(), Output(as_json)
+    store = open_store(settings)
+    campaign = given.find_campaign(store, name)
+    if campaign.state != CampaignState.PAUSED:
+        raise CampaignsError(f"{name} is {campaign.state}, not paused", f"see `campaigns status {name}`")
+    store.campaigns.resume(campaign.id, settings.clock().now())
+    out.line(f"{name} is running again")
+    _show(out, given.find_campaign(store, name))
+
+
+def cancel(name: given.Name, as_json: given.Json = False) -> None:
+    """Give a campaign up: its waiting leads end as cancelled, calls in progress are left to finish."""
+    settings, out = load_settings(), Output(as_json)
+    store = open_store(settings)
+    campaign = given.find_campaign(store, name)
+    if not store.campaigns.cancel(campaign.id, settings.clock().now()):
+        raise CampaignsError(f"{name} is {campaign.state} already", f"see `campaigns status {name}`")
+    out.line(f"{name} is cancelled")
+    _show(out, given.find_campaign(store, name))
+
+
+def _show(out: Output, campaign: Campaign) -> None:
+    out.document({"campaign": campaign.name, "state": campaign.state.value, "reason": campaign.reason})

@@ -1,0 +1,1 @@
+"""Decisions of the campaign runner: pure functions of values. Imports only the standard library."""

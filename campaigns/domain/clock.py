@@ -1,0 +1,87 @@
+"""Business time, injected everywhere.
+
+Windows, retry delays and every `*_at` column live in *business* time, which a simulated run may speed up.
+Leases and network time-outs are *real* time always: a suspended worker is suspended in the real world.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """What the rest of the code may ask of time."""
+
+    @property
+    def speed(self) -> float:
+        """Business seconds that pass in one real second."""
+
+    def now(self) -> datetime:
+        """The business instant, an aware datetime in UTC."""
+
+
+@dataclass(frozen=True, slots=True)
+class SystemClock:
+    """Business time is the wall clock."""
+
+    speed: float = field(default=1.0, init=False)
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class ScaledClock:
+    """Business time = start + (Unix time - anchor) * speed, the same in every process that shares the three."""
+
+    start: datetime
+    speed: float
+    anchor: float
+    unix_time: Callable[[], float] = field(default=time.time, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.start.tzinfo is None:
+            raise ValueError("the clock's start needs a UTC offset, as in 2026-03-08T13:30:00Z")
+        if not self.speed > 0:
+            raise ValueError("the clock's speed must be above zero")
+
+    def now(self) -> datetime:
+        return (self.start + timedelta(seconds=(self.unix_time() - self.anchor) * self.speed)).astimezone(UTC)
+
+    def spec(self) -> str:
+        """The text form that `parse_clock` reads, as kept in CAMPAIGNS_CLOCK."""
+        start = self.start.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return f"{start},{self.speed:g},{self.anchor!r}"
+
+
+def parse_clock(spec: str) -> Clock:
+    """Read CAMPAIGNS_CLOCK: empty for the wall clock, otherwise `START,SPEED,ANCHOR`.
+
+    START is an ISO 8601 instant with an offset, SPEED business seconds per second, ANCHOR a Unix time in seconds.
+    Raises ValueError with the remedy when the text has another form.
+    """
+    if not spec.strip():
+        return SystemClock()
+    parts = [part.strip() for part in spec.split(",")]
+    if len(parts) != 3:
+        raise ValueError(f"{spec!r} is not START,SPEED,ANCHOR (as 2026-03-08T13:30:00Z,60,1795174234.6)")
+    try:
+        start = datetime.fromisoformat(parts[0])
+        speed, anchor = float(parts[1]), float(parts[2])
+    except ValueError as error:
+        raise ValueError(f"{spec!r} is not START,SPEED,ANCHOR: {error}") from None
+    return ScaledClock(start, speed, anchor)
+
+
+def to_ms(instant: datetime) -> int:
+    """Milliseconds since the Unix epoch, the unit of every `*_at` column."""
+    return int(instant.timestamp() * 1000)
+
+
+def from_ms(ms: int) -> datetime:
+    """The instant of a `*_at` column."""
+    return datetime.fromtimestamp(ms / 1000, UTC)

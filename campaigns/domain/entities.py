@@ -1,0 +1,180 @@
+"""The values that pass between the store and the services. Instants are `datetime` in UTC, business time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime
+from functools import lru_cache
+
+from campaigns.domain.retry import DEFAULT_MAX_ATTEMPTS, DEFAULT_RETRY, LeadDecision, RetryPolicy
+from campaigns.domain.states import AttemptState, CampaignState, LeadState
+from campaigns.domain.windows import Schedule
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignOptions:
+    """How a campaign is dialed; kept as JSON with the campaign.
+
+    agent: Retell's agent id, empty = the one bound to the from-number. concurrency: own cap on calls in progress,
+    None = what the account allows. cps: calls per second, None = no limit. profile: name of the calling rules.
+    windows: specs of `Schedule.parse`. timezone: zone of leads that name none themselves. weight: share of the
+    account's slots against other campaigns.
+    """
+
+    agent: str = ""
+    agent_version: str = ""
+    from_numbers: tuple[str, ...] = ()
+    mode: str = "phone"
+    concurrency: int | None = None
+    cps: float | None = None
+    profile: str = "us-sales"
+    windows: tuple[str, ...] = ()
+    timezone: str = ""
+    region: str = "US"
+    retry: str = DEFAULT_RETRY
+    max_attempts: int = DEFAULT_MAX_ATTEMPTS
+    mapping: Mapping[str, str] = field(default_factory=dict)
+    weight: float = 1.0
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> CampaignOptions:
+        """Inverse of `to_json`; keys of another version are left aside."""
+        known = {f.name for f in fields(cls)}
+        loaded = {key: value for key, value in json.loads(text).items() if key in known}
+        for key in ("from_numbers", "windows"):
+            loaded[key] = tuple(loaded.get(key, ()))
+        return cls(**loaded)
+
+    def retry_policy(self) -> RetryPolicy:
+        return _policy(self.retry, self.max_attempts)
+
+
+@lru_cache(maxsize=256)
+def _policy(spec: str, max_attempts: int) -> RetryPolicy:
+    return RetryPolicy.parse(spec, max_attempts)
+
+
+@lru_cache(maxsize=256)
+def campaign_windows(specs: tuple[str, ...]) -> Schedule:
+    """The campaign's own windows, before the profile narrows them."""
+    return Schedule.parse(specs)
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    id: str
+    name: str
+    workspace: str
+    state: CampaignState
+    reason: str | None
+    options: CampaignOptions
+    created_at: datetime
+    launched_at: datetime | None
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewLead:
+    """A row about to be imported. `hold` is (code, remedy)."""
+
+    line: int
+    phone: str
+    zones: str
+    zone_source: str
+    priority: int
+    next_attempt_at: datetime
+    state: LeadState
+    hold: tuple[str, str] | None
+    external_id: str
+    agent_id: str
+    agent_version: str
+    extension: str
+    consent: str
+    ignore_e164: bool
+    variables: Mapping[str, str]
+    metadata: Mapping[str, object]
+    sip_headers: Mapping[str, str]
+    cells: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class DialOrder:
+    """Everything a worker needs to dial one attempt."""
+
+    attempt_id: str
+    state: AttemptState
+    campaign_id: str
+    campaign_state: CampaignState
+    options: CampaignOptions
+    workspace: str
+    lead_id: int
+    phone: str
+    zones: tuple[str, ...]
+    from_number: str
+    agent_id: str
+    agent_version: str
+    ignore_e164: bool
+    variables: Mapping[str, str]
+    metadata: Mapping[str, object]
+    sip_headers: Mapping[str, str]
+    suppressed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OpenCall:
+    """An attempt whose call is watched: placed, or ended and waiting for its analysis."""
+
+    attempt_id: str
+    campaign_id: str
+    lead_id: int
+    call_id: str
+    state: AttemptState
+    placed_at: datetime
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownDial:
+    """An attempt that may have rung: dialing with its lease run out, or ambiguous and due for a search."""
+
+    attempt_id: str
+    campaign_id: str
+    lead_id: int
+    phone: str
+    from_number: str
+    state: AttemptState
+    dialing_at: datetime
+    dialing_real_ms: int
+    searches: int
+
+
+@dataclass(frozen=True, slots=True)
+class CallResult:
+    """What is kept of a finished call. Times in UTC; cost in cents; duration in milliseconds."""
+
+    disconnection_reason: str | None = None
+    in_voicemail: bool | None = None
+    duration_ms: int | None = None
+    cost_cents: float | None = None
+    sentiment: str | None = None
+    summary: str | None = None
+    recording_url: str | None = None
+    transcript: str | None = None
+    analysis: Mapping[str, object] | None = None
+    agent_version: str | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LeadOutcome:
+    """The lead's side of a settled attempt: what was decided, and what its row becomes."""
+
+    decision: LeadDecision
+    outcome: str
+    charged: bool

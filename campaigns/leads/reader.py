@@ -1,0 +1,264 @@
+"""One lead file, from its bytes to its rows. Streaming: memory does not grow with the file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+
+from campaigns.leads.columns import ALSO_VARIABLES, recognise_columns
+from campaigns.leads.decoding import check_encoding, lines_of, recognise_encoding
+from campaigns.leads.layout import recognise_layout, unescaped, without_sep_line
+from campaigns.leads.phones import PhoneProblem, normalise_phone
+from campaigns.leads.records import Record, records_of
+from campaigns.leads.rows import (
+    Held,
+    LeadFileError,
+    LeadRow,
+    ReadOptions,
+    RejectedRow,
+    RowCode,
+)
+from campaigns.leads.values import (
+    BadValue,
+    call_after_of,
+    flag_of,
+    headers_of,
+    object_of,
+    priority_of,
+    text_of,
+    version_of,
+)
+from campaigns.leads.zones import zone_named, zones_of
+
+_MOST_NOTES = 20
+
+
+def open_lead_file(path: Path, options: ReadOptions | None = None) -> LeadFile:
+    """Recognise a file's encoding, delimiter, header and columns.
+
+    Raises LeadFileError, with a remedy, for a file or options that can't be used.
+    """
+    return LeadFile(path, options or ReadOptions())
+
+
+class LeadFile:
+    """A recognised lead file.
+
+    Attributes:
+        header: the column names, made unique.
+        columns: FIELD -> the name of its column, for the fields the file has.
+        encoding: Python codec name.
+        delimiter: one character.
+        size_bytes: of the file on disk.
+    """
+
+    def __init__(self, path: Path, options: ReadOptions) -> None:
+        self._path = path
+        self._options = options
+        self._region = _checked_region(options.region)
+        self._option_zones = _checked_zone(options.timezone)
+        if options.delimiter is not None and (len(options.delimiter) != 1 or options.delimiter in '"\r\n'):
+            raise LeadFileError(
+                f"{options.delimiter!r} can't delimit cells", "Give one character, such as ; or , or a tab"
+            )
+        phone_column = next((c for f, c in options.mapping.items() if f.strip().lower() == "phone"), None)
+        warnings: list[str] = []
+        try:
+            self.size_bytes = path.stat().st_size
+            if options.encoding is not None:
+                self.encoding = check_encoding(options.encoding)
+            else:
+                decoding = recognise_encoding(path)
+                self.encoding = decoding.encoding
+                warnings += [decoding.warning] if decoding.warning else []
+            layout = recognise_layout(
+                lines_of(path, self.encoding), options.delimiter, phone_column, self._region
+            )
+        except (OSError, UnicodeError) as error:
+            raise _unreadable(path, error) from error
+        columns = recognise_columns(layout.header, layout.sample, options.mapping, self._region)
+        self.header = layout.header
+        self.delimiter = layout.delimiter
+        self.columns: Mapping[str, str] = {name: self.header[at] for name, at in columns.index.items()}
+        self._header_line = layout.header_line
+        self._skipped_columns = layout.skipped_columns
+        self._index = dict(columns.index)
+        fields = {at for name, at in columns.index.items() if name not in ALSO_VARIABLES}
+        self._variables = tuple((name, at) for at, name in enumerate(self.header) if at not in fields)
+        self._warnings = (*warnings, *layout.warnings, *columns.warnings)
+        self._notes: dict[int, str] = {}
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the operator should know though nothing is rejected for it; grows while rows are read."""
+        return (*self._warnings, *self._notes.values())
+
+    def rows(self) -> Iterator[LeadRow | RejectedRow]:
+        """Every record that isn't blank, in order; each call reads the file from its beginning.
+
+        Repeated numbers are *not* rejected here (see `SeenPhones` and `reject`).
+        Raises LeadFileError if the file can no longer be read.
+        """
+        try:
+            lines = without_sep_line(lines_of(self._path, self.encoding))
+            for record in records_of(lines, self.delimiter, len(self.header) + self._skipped_columns):
+                if record.line > self._header_line and any(map(str.strip, record.cells)):
+                    yield self._row(record)
+        except (OSError, UnicodeError) as error:
+            raise _unreadable(self._path, error) from error
+
+    def reject(self, row: LeadRow, code: RowCode, first_line: int = 0) -> RejectedRow:
+        """Turn away a row that reads well: `duplicate_in_file` (of `first_line`), `duplicate_in_campaign` or
+        `suppressed`. Raises ValueError for a code that is decided while reading."""
+        if code is RowCode.DUPLICATE_IN_FILE:
+            message = (
+                f"{row.phone} was in line {first_line} already, and that one was taken. Delete this row."
+            )
+        elif code is RowCode.DUPLICATE_IN_CAMPAIGN:
+            message = (
+                f"{row.phone} is a lead of this campaign already. Delete the row, or use another campaign "
+                "to call again."
+            )
+        elif code is RowCode.SUPPRESSED:
+            message = (
+                f"{row.phone} is on the do-not-call list. Delete the row; only if it is listed by mistake, "
+                "take it off the list and import again."
+            )
+        else:
+            raise ValueError(f"{code} is decided while reading, not afterwards")
+        return self._rejected(row.line, row.cells, code, message, "phone")
+
+    def _row(self, record: Record) -> LeadRow | RejectedRow:
+        line, cells, width = record.line, record.cells, len(self.header)
+        if self._skipped_columns:
+            cells = [unescaped(cell) for cell in cells[self._skipped_columns :]]
+        if record.broken:
+            return self._rejected(
+                line,
+                tuple(cells),
+                RowCode.BAD_VALUE,
+                "A quotation mark is opened and never closed, or the cell is too long to be one. "
+                "Close or remove it in this line.",
+            )
+        if len(cells) > width:
+            if any(map(str.strip, cells[width:])):
+                return self._rejected(
+                    line,
+                    tuple(cells),
+                    RowCode.ROW_TOO_LONG,
+                    f"The row has {len(cells)} cells and the header {width}: a cell with a "
+                    f"{self.delimiter!r} in it needs quotation marks. Quote it, or remove the extra cell.",
+                )
+            cells = cells[:width]
+        short = width - len(cells)
+        if short:
+            cells = [*cells, *[""] * short]
+        own = tuple(cells)
+        phone_cell = cells[self._index["phone"]]
+        phone = normalise_phone(phone_cell, self._region)
+        if isinstance(phone, PhoneProblem):
+            message = phone.message
+            if short and phone.code is RowCode.MISSING_PHONE:
+                message = f"The row ends before its phone number. {message}"
+            return self._rejected(line, own, phone.code, message, "phone")
+        if phone.note and len(self._notes) < _MOST_NOTES:
+            self._notes[line] = f"line {line}: {phone.note}"
+        zones, source, held = self._zones(phone.e164, cells)
+        if phone.doubt:
+            held = Held(RowCode.INVALID_PHONE, phone.doubt)
+        at = "priority"  # the field being read, for the message if it can't be
+        try:
+            priority = priority_of(self._text(cells, at))
+            at = "call_after"
+            call_after: datetime | None = call_after_of(self._text(cells, at), zones, self._region)
+            at = "ignore_e164"
+            ignore_e164 = flag_of(self._text(cells, at))
+            at = "metadata"
+            metadata = object_of(self._text(cells, at), at)
+            at = "sip_headers"
+            sip_headers = headers_of(self._text(cells, at))
+        except BadValue as problem:
+            return self._rejected(line, own, RowCode.BAD_VALUE, str(problem), at)
+        return LeadRow(
+            line=line,
+            phone=phone.e164,
+            extension=phone.extension,
+            zones=zones,
+            zone_source=source,
+            priority=priority,
+            call_after=call_after,
+            external_id=self._text(cells, "external_id"),
+            agent_id=self._text(cells, "agent_id"),
+            agent_version=version_of(self._text(cells, "agent_version")),
+            consent=self._text(cells, "consent"),
+            variables={name: text_of(cells[at]) for name, at in self._variables},
+            metadata=metadata,
+            sip_headers=sip_headers,
+            ignore_e164=ignore_e164,
+            cells=own,
+            held=held,
+        )
+
+    def _zones(self, phone: str, cells: list[str]) -> tuple[tuple[str, ...], str, Held | None]:
+        """The zones of a lead by the best evidence there is, where they come from, why it is held if none."""
+        written = self._text(cells, "timezone")
+        if written:
+            zone = zone_named(written)
+            if zone is not None:
+                return (zone,), "column", None
+            message = (
+                f"{written!r} in the column {self.columns['timezone']} is no time zone. "
+                "Write an IANA name such as America/Chicago, or one of ET, CT, MT, PT, AKT, HT; import again."
+            )
+            return (), "", Held(RowCode.UNKNOWN_TIMEZONE, message)
+        if self._option_zones:
+            return self._option_zones, "option", None
+        # Here belongs the evidence of the zip and state columns, before that of the number.
+        zones = zones_of(phone)
+        if zones:
+            return zones, "number", None
+        message = (
+            f"The time zone of {phone} is unknown. Add a timezone column with an IANA name "
+            "such as America/Chicago, or give one for the whole file."
+        )
+        return (), "", Held(RowCode.UNKNOWN_TIMEZONE, message)
+
+    def _text(self, cells: list[str], name: str) -> str:
+        at = self._index.get(name)
+        return "" if at is None else text_of(cells[at])
+
+    def _rejected(
+        self, line: int, cells: tuple[str, ...], code: RowCode, message: str, name: str = ""
+    ) -> RejectedRow:
+        at = self._index.get(name)
+        if at is None:
+            return RejectedRow(line, code, message, "", "", cells)
+        return RejectedRow(line, code, message, self.header[at], cells[at], cells)
+
+
+def _checked_region(region: str) -> str:
+    from phonenumbers import SUPPORTED_REGIONS
+
+    if region.upper() not in SUPPORTED_REGIONS:
+        raise LeadFileError(
+            f"{region!r} is no region of phone numbers", "Give two letters, such as US, CA or GB"
+        )
+    return region.upper()
+
+
+def _checked_zone(name: str | None) -> tuple[str, ...]:
+    if name is None:
+        return ()
+    zone = zone_named(name)
+    if zone is None:
+        raise LeadFileError(f"{name!r} is no time zone", "Give an IANA name such as America/Chicago")
+    return (zone,)
+
+
+def _unreadable(path: Path, error: Exception) -> LeadFileError:
+    if isinstance(error, OSError):
+        return LeadFileError(
+            f"{path} can't be read: {error.strerror or error}", "Check its path and permissions"
+        )
+    return LeadFileError(f"{path} can't be read in that encoding: {error}", "Leave it out, or correct it")

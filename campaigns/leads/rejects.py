@@ -1,0 +1,42 @@
+"""Rejected rows as a CSV for people: safe to open in a spreadsheet, and read again once mended."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from campaigns.leads.layout import BEGINS_A_FORMULA, REJECT_COLUMNS
+from campaigns.leads.rows import RejectedRow
+
+_PLAIN_NUMBER = re.compile(r"\+\d{6,15}|-?\d+(?:[.,]\d+)?", re.ASCII)
+
+
+def spreadsheet_safe(cell: str) -> str:
+    """The cell as it can be opened in a spreadsheet without running as a formula.
+
+    What could begin one (= + - @, tab, carriage return) gets an apostrophe in front, unless the whole cell is
+    a plain number or an E.164 phone number.
+    """
+    if not cell.startswith(BEGINS_A_FORMULA) or _PLAIN_NUMBER.fullmatch(cell):
+        return cell
+    return f"'{cell}"
+
+
+def write_rejects(path: Path, header: Sequence[str], rejected: Iterable[RejectedRow]) -> int:
+    """Write `line,code,message,column,value` and then the file's own columns; returns the number of rows.
+
+    Raises OSError if `path` can't be written.
+    """
+    count = 0
+    with path.open("w", encoding="utf-8", errors="replace", newline="") as file:
+        # The module's own CRLF: with another line end it leaves a carriage return inside a cell unquoted.
+        writer = csv.writer(file)
+        writer.writerow([*REJECT_COLUMNS, *map(spreadsheet_safe, header)])
+        for row in rejected:
+            own = [*row.cells, *[""] * (len(header) - len(row.cells))]
+            cells = (str(row.line), row.code.value, row.message, row.column, row.value, *own)
+            writer.writerow([spreadsheet_safe(cell) for cell in cells])
+            count += 1
+    return count

@@ -1,0 +1,62 @@
+"""The composition root: settings in, a wired `Context` out."""
+
+from __future__ import annotations
+
+import redis
+
+from campaigns.domain.errors import CampaignsError
+from campaigns.retell import RetellClient
+from campaigns.services.context import Context
+from campaigns.services.cps import CallsPerSecond
+from campaigns.settings import Settings
+from campaigns.store import Store
+
+
+def open_store(settings: Settings) -> Store:
+    """The system of record. Raises CampaignsError that names the remedy."""
+    import sqlalchemy.exc
+
+    if not settings.database_url:
+        try:
+            settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise CampaignsError(
+                f"the home {settings.home} cannot be made: {error.strerror}",
+                "set CAMPAIGNS_HOME to another folder",
+            ) from None
+    try:
+        return Store.open(settings.store_url())
+    except sqlalchemy.exc.OperationalError as error:
+        remedy = "free disk space and check the folder's permissions, or set CAMPAIGNS_HOME to another one"
+        if settings.database_url:
+            remedy = "check CAMPAIGNS_DATABASE_URL and that the server is up"
+        raise CampaignsError(f"the database cannot be opened: {str(error.orig).strip()}", remedy) from None
+    except sqlalchemy.exc.ArgumentError:
+        raise CampaignsError(
+            "CAMPAIGNS_DATABASE_URL cannot be read", "write it as postgresql://user:password@host/database"
+        ) from None
+
+
+def open_retell(settings: Settings) -> RetellClient:
+    """The API client. Raises CampaignsError without a key."""
+    key = settings.api_key.get_secret_value()
+    if not key:
+        raise CampaignsError(
+            "there is no API key", "set RETELL_API_KEY (in the environment or in .env), or use --simulate"
+        )
+    return RetellClient(key, settings.base_url, dial_timeout=settings.dial_timeout)
+
+
+def open_context(settings: Settings) -> Context:
+    """Everything a worker needs."""
+    store = open_store(settings)
+    store.workspaces.ensure(settings.workspace)
+    return Context(
+        store=store,
+        retell=open_retell(settings),
+        clock=settings.clock(),
+        limiter=CallsPerSecond(redis.Redis.from_url(settings.redis_url, socket_timeout=5)),
+        workspace=settings.workspace,
+        dial_timeout=settings.dial_timeout,
+        poll_interval=settings.poll_interval,
+    )

@@ -1,0 +1,1 @@
+"""What the runner does, as functions over the store, the Retell client and a clock. No Celery in here."""

@@ -1,0 +1,31 @@
+"""What every service works with, made once per process by the composition root."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from campaigns.domain.clock import Clock
+from campaigns.retell import RetellClient
+from campaigns.services.cps import Limiter
+from campaigns.store import Store
+
+
+@dataclass(frozen=True)
+class Context:
+    """workspace: name of the account. dial_timeout, poll_interval: real seconds (None: adaptive)."""
+
+    store: Store
+    retell: RetellClient
+    clock: Clock
+    limiter: Limiter
+    workspace: str
+    dial_timeout: float = 15.0
+    poll_interval: float | None = None
+    sleep: Callable[[float], None] = field(default=time.sleep)
+
+    def soon(self, real_seconds: float) -> datetime:
+        """The business instant that many real seconds from now: for backing off from a real machine."""
+        return self.clock.now() + timedelta(seconds=real_seconds * self.clock.speed)

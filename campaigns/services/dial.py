@@ -1,0 +1,217 @@
+"""One dial: a turn under the calls per second, the gate, the commit, the fence, one POST, the verdict."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+import redis
+import structlog
+
+from campaigns.compliance import Refused as GateRefused
+from campaigns.compliance import may_call, rules_for
+from campaigns.domain.entities import DialOrder
+from campaigns.domain.pacing import SHRINK_SECONDS
+from campaigns.domain.states import AttemptState, CampaignState
+from campaigns.domain.trouble import REFUSALS_IN_A_ROW, pause_reason
+from campaigns.retell import (
+    CreatePhoneCall,
+    Deferred,
+    NeverSent,
+    Placed,
+    Refused,
+    Unknown,
+    Verdict,
+)
+from campaigns.services.context import Context
+
+log = structlog.get_logger(__name__)
+
+#: Real seconds that a dial waits in its thread for its turn; beyond that its message is sent again later.
+CPS_PATIENCE = 2.0
+#: Real seconds that may pass between the commit of `dialing` and the POST: a worker that slept must not dial.
+FENCE_SECONDS = 2.0
+#: Real seconds added to twice the HTTP time-out before a dial without a verdict counts as unknown.
+LEASE_MARGIN = 10.0
+#: Real seconds before a dial that could not be sent, or was refused for now, is due again.
+NOT_SENT_BACKOFF = 5.0
+DEFERRED_BACKOFF = 2.0
+REFUSED_BACKOFF = 15.0
+#: A lead whose dial Retell refuses this often, while others pass, is held.
+REFUSALS_PER_LEAD = 3
+#: Real milliseconds before the first search for a dial with an unknown verdict.
+FIRST_SEARCH_MS = 500
+
+
+class Dialed(StrEnum):
+    """How a dial message ended. All but PLACED and UNKNOWN leave the slot free."""
+
+    PLACED = "placed"
+    UNKNOWN = "unknown"
+    GIVEN_BACK = "given_back"
+    DROPPED = "dropped"  # somebody else has it, or had it
+    LATER = "later"  # its turn under the calls per second is too far off: send the message again
+
+
+@dataclass(frozen=True, slots=True)
+class DialResult:
+    dialed: Dialed
+    again_in: float = 0.0
+
+
+def awake_seconds() -> float:
+    """A clock that also counts the time in which the machine was asleep."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
+def lease_ms(dial_timeout: float) -> int:
+    """Real milliseconds after which no sender of this dial can still be on its way."""
+    return int((2 * dial_timeout + LEASE_MARGIN) * 1000)
+
+
+def dial(context: Context, attempt_id: str, awake: Callable[[], float] = awake_seconds) -> DialResult:
+    """Dial a claimed attempt, at most once. Safe to call any number of times with the same id."""
+    store = context.store
+    order = store.attempts.dial_order(attempt_id)
+    if order is None or order.state != AttemptState.CLAIMED:
+        return DialResult(Dialed.DROPPED)
+    waited = _take_turn(context, order)
+    if waited is not None:
+        return waited
+    now = context.clock.now()
+    refused = _gate(order, now)
+    if refused is not None:
+        code, next_at, hold = refused
+        store.attempts.give_back(attempt_id, AttemptState.CLAIMED, code, 0, next_at or now, now, hold)
+        return DialResult(Dialed.GIVEN_BACK)
+    request = _request(order)
+    started = awake()
+    if not store.attempts.begin_dial(order, now, lease_ms(context.dial_timeout)):
+        # Paused, cancelled or suppressed in this very moment, or another worker's by now.
+        store.attempts.give_back(attempt_id, AttemptState.CLAIMED, "not_running", 0, now, now)
+        return DialResult(Dialed.DROPPED)
+    if awake() - started > FENCE_SECONDS:
+        now = context.clock.now()
+        store.attempts.give_back(attempt_id, AttemptState.DIALING, "woke_up_late", 0, now, now)
+        return DialResult(Dialed.GIVEN_BACK)
+    return _record(context, order, context.retell.create_phone_call(request))
+
+
+def _take_turn(context: Context, order: DialOrder) -> DialResult | None:
+    """Wait for this dial's turn under the calls per second; None when it has come."""
+    if order.options.cps is None:
+        return None
+    try:
+        ours, wait = context.limiter.reserve(context.workspace, order.options.cps, CPS_PATIENCE)
+    except redis.RedisError as error:
+        log.warning("limiter_away", error=type(error).__name__)
+        now = context.clock.now()
+        context.store.attempts.give_back(
+            order.attempt_id, AttemptState.CLAIMED, "limiter_away", 0, context.soon(DEFERRED_BACKOFF), now
+        )
+        return DialResult(Dialed.GIVEN_BACK)
+    if not ours:
+        return DialResult(Dialed.LATER, again_in=max(0.05, wait - CPS_PATIENCE / 2))
+    if wait > 0:
+        context.sleep(wait)
+    return None
+
+
+def _gate(order: DialOrder, now: datetime) -> tuple[str, datetime | None, tuple[str, str] | None] | None:
+    """None: dial. Otherwise (code, when to try again, hold)."""
+    if order.campaign_state != CampaignState.RUNNING:
+        return "not_running", now, None
+    rules = rules_for(order.options.profile, order.options.windows)
+    answer = may_call(order.zones, order.suppressed, rules, now)
+    if not isinstance(answer, GateRefused):
+        return None
+    if answer.next_at is None and answer.code != "suppressed":
+        return (
+            answer.code,
+            None,
+            (answer.code, f"{answer.why}: correct the lead's time zone, then release it"),
+        )
+    return answer.code, answer.next_at, None
+
+
+def _request(order: DialOrder) -> CreatePhoneCall:
+    version: int | str | None = order.agent_version or None
+    if version is not None and order.agent_version.isdigit():
+        version = int(order.agent_version)
+    return CreatePhoneCall(
+        from_number=order.from_number,
+        to_number=order.phone,
+        override_agent_id=order.agent_id or None,
+        override_agent_version=version,
+        metadata={
+            **order.metadata,
+            "attempt_id": order.attempt_id,
+            "lead_id": str(order.lead_id),
+            "campaign_id": order.campaign_id,
+        },
+        retell_llm_dynamic_variables=dict(order.variables) or None,
+        custom_sip_headers=dict(order.sip_headers) or None,
+        ignore_e164_validation=True if order.ignore_e164 else None,
+        idempotency_key=order.attempt_id,
+    )
+
+
+def _record(context: Context, order: DialOrder, verdict: Verdict) -> DialResult:
+    """Write down what the POST came to."""
+    attempts, now = context.store.attempts, context.clock.now()
+    attempt_id = order.attempt_id
+
+    def give_back(why: str, status: int, backoff: float, hold: tuple[str, str] | None = None) -> DialResult:
+        next_at = context.soon(backoff * random.uniform(1.0, 1.5))
+        # After a lease that ran out meanwhile the row is ambiguous, and this late answer settles it.
+        if not attempts.give_back(attempt_id, AttemptState.DIALING, why, status, next_at, now, hold):
+            attempts.give_back(attempt_id, AttemptState.AMBIGUOUS, why, status, next_at, now, hold)
+        return DialResult(Dialed.GIVEN_BACK)
+
+    match verdict:
+        case Placed(call_id=call_id):
+            if not attempts.place(attempt_id, AttemptState.DIALING, call_id, now):
+                attempts.place(attempt_id, AttemptState.AMBIGUOUS, call_id, now)
+            return DialResult(Dialed.PLACED)
+        case NeverSent(why=why):
+            log.warning("dial_not_sent", attempt=attempt_id, why=why)
+            return give_back(why, 0, NOT_SENT_BACKOFF)
+        case Deferred(retry_after=retry_after, message=message):
+            holding = len(attempts.holding_ids(order.workspace))
+            account = context.store.workspaces.account(order.workspace)
+            context.store.workspaces.shrink(
+                order.workspace, max(1, holding - 1) + account.foreign, SHRINK_SECONDS
+            )
+            log.info("dial_deferred", attempt=attempt_id, message=message)
+            return give_back(message or "429", 429, retry_after or DEFERRED_BACKOFF)
+        case Refused(status=status, message=message, remedy=remedy):
+            log.warning("dial_refused", attempt=attempt_id, status=status, message=message)
+            why = f"Retell refused the dial with {status}: {message} ({remedy})"
+            hold = None
+            if attempts.refusals_of_lead(attempt_id) + 1 >= REFUSALS_PER_LEAD:
+                hold = ("dial_refused", f"{message}: correct the lead, then release it")
+            result = give_back(why, status, REFUSED_BACKOFF, hold)
+            _pause_if_hopeless(context, order)
+            return result
+        case Unknown(why=why):
+            log.warning("dial_unknown", attempt=attempt_id, why=why)
+            attempts.doubt(attempt_id, why, now, FIRST_SEARCH_MS)
+            return DialResult(Dialed.UNKNOWN)
+
+
+def _pause_if_hopeless(context: Context, order: DialOrder) -> None:
+    """Pause the campaign when its dials fail for a reason that is ours, and the next would too."""
+    store = context.store
+    campaign = store.campaigns.get(order.campaign_id)
+    if campaign is None or campaign.state != CampaignState.RUNNING:
+        return
+    since = store.campaigns.running_since(campaign.id) or campaign.created_at
+    verdicts = store.attempts.recent_verdicts(campaign.id, since, 10)
+    leads = store.reports.leads_up_to(campaign.id, REFUSALS_IN_A_ROW)
+    reason = pause_reason([(status, why) for _, status, why in verdicts], leads)
+    if reason is not None and store.campaigns.pause(campaign.id, reason, context.clock.now()):
+        log.error("campaign_paused", campaign=campaign.name, reason=reason)

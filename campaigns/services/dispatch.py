@@ -1,0 +1,119 @@
+"""Pacing: free slots are found out and turned into claimed attempts."""
+
+from __future__ import annotations
+
+import structlog
+
+from campaigns.compliance import rules_for
+from campaigns.domain.entities import Campaign
+from campaigns.domain.pacing import claim_order, claim_room
+from campaigns.domain.states import CampaignState
+from campaigns.domain.windows import callable_until
+from campaigns.retell import RetellError, RetellRefused
+from campaigns.services.context import Context
+from campaigns.store import Account, ClaimPlan
+
+log = structlog.get_logger(__name__)
+
+#: Real time for which a snapshot of the account is good enough to claim by; the poller renews it well before.
+SNAPSHOT_MS = 10_000
+#: Real time between the poller's snapshots while there is work.
+SNAPSHOT_EVERY_MS = 2_000
+#: A snapshot this old still holds while Retell does not answer; then dialing stops until it does.
+SNAPSHOT_STALE_MS = 60_000
+#: Real time after which a claim that no worker took up is given back.
+CLAIM_LEASE_MS = 8_000
+NO_FROM_NUMBER = "no from-number: give the campaign one with --from"
+
+
+def observe_account(context: Context) -> Account:
+    """Ask Retell for the concurrency and keep it. On failure the last snapshot stays, with the trouble noted.
+
+    A refused key or payment pauses the workspace's running campaigns: no dial could succeed either.
+    """
+    store, workspace = context.store, context.workspace
+    before = store.attempts.holding_ids(workspace)
+    try:
+        seen = context.retell.get_concurrency()
+    except RetellError as error:
+        store.workspaces.note_trouble(workspace, str(error))
+        log.warning("concurrency_unknown", error=str(error))
+        if isinstance(error, RetellRefused) and error.status in (401, 402, 403):
+            for campaign in store.campaigns.listed(workspace, (CampaignState.RUNNING,)):
+                store.campaigns.pause(campaign.id, str(error), context.clock.now())
+        return store.workspaces.account(workspace)
+    limit = seen.concurrency_limit
+    if limit is None:
+        store.workspaces.note_trouble(workspace, "Retell's get-concurrency names no limit")
+        return store.workspaces.account(workspace)
+    # Whatever of ours was open before or after the question may be among the calls in its answer.
+    own = len(before | store.attempts.holding_ids(workspace))
+    store.workspaces.observe(
+        workspace, limit, seen.reserved_inbound_concurrency or 0, (seen.current_concurrency or 0) - own
+    )
+    return store.workspaces.account(workspace)
+
+
+def current_account(context: Context, max_age_ms: int = SNAPSHOT_MS) -> Account:
+    """The account as last seen, asked anew when that is older than `max_age_ms` of real time."""
+    account = context.store.workspaces.account(context.workspace)
+    if account.age_ms is None or not 0 <= account.age_ms <= max_age_ms:
+        account = observe_account(context)
+    return account
+
+
+def pace(context: Context) -> list[str]:
+    """Claim what may be dialed now. Returns the ids of the attempts to dial, in dialing order."""
+    store, now = context.store, context.clock.now()
+    running = store.campaigns.listed(context.workspace, (CampaignState.RUNNING,))
+    if not running:
+        return []
+    claimed: list[str] = []
+    account = current_account(context)
+    usable = account.age_ms is not None and account.age_ms <= SNAPSHOT_STALE_MS
+    if usable and account.ceiling() > account.foreign:
+        plans = claim_plans(context, running)
+        outcome = store.claims.claim(
+            context.workspace, account.ceiling(), account.foreign, plans, now, CLAIM_LEASE_MS
+        )
+        claimed = outcome.attempt_ids
+        if outcome.suppressed or outcome.capped:
+            log.info("screened_at_claim", suppressed=outcome.suppressed, capped=outcome.capped)
+    if not claimed:
+        for campaign in running:
+            if store.campaigns.complete_if_done(campaign.id, now):
+                log.info("campaign_completed", campaign=campaign.name)
+    return claimed
+
+
+def claim_plans(context: Context, running: list[Campaign]) -> list[ClaimPlan]:
+    """For each running campaign: which groups of leads are callable now, in which order, and how many."""
+    store, now = context.store, context.clock.now()
+    segments = store.campaigns.segments([campaign.id for campaign in running])
+    waiting = store.attempts.waiting_claims(context.workspace)
+    plans: list[ClaimPlan] = []
+    for campaign in running:
+        options = campaign.options
+        if not options.from_numbers:
+            store.campaigns.pause(campaign.id, NO_FROM_NUMBER, now)
+            continue
+        rules = rules_for(options.profile, options.windows)
+        open_until = {}
+        for zones in {zones for zones, _ in segments[campaign.id]}:
+            until = callable_until(rules.schedule, tuple(filter(None, zones.split("|"))), now)
+            if until is not None:
+                open_until[zones] = until
+        plans.append(
+            ClaimPlan(
+                campaign_id=campaign.id,
+                weight=options.weight,
+                cap=options.concurrency,
+                room=claim_room(options.cps, waiting.get(campaign.id, 0)),
+                ranked=claim_order(open_until, segments[campaign.id]),
+                from_numbers=options.from_numbers,
+                agent_id=options.agent,
+                agent_version=options.agent_version,
+                attempts_per_day=rules.attempts_per_day,
+            )
+        )
+    return plans

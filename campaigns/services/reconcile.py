@@ -1,0 +1,112 @@
+"""Putting right what a crash, a lost message or an unknown answer left behind. Rows are truth, messages are hints."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+
+from campaigns.domain.entities import UnknownDial
+from campaigns.domain.states import AttemptState
+from campaigns.retell import Call, RetellError
+from campaigns.services.context import Context
+from campaigns.services.results import is_over
+
+log = structlog.get_logger(__name__)
+
+#: Real milliseconds to the next search for an unknown dial: doubled after each empty one, within bounds.
+SEARCH_FIRST_MS, SEARCH_LONGEST_MS = 1_000, 60_000
+#: Real seconds after the dial at which an unfound one is left to the operator.
+SEARCH_HORIZON = 900.0
+#: Business time: longest ring (5 min) + longest call (2 h) + a margin. A call open beyond it is stuck.
+STUCK_AFTER = timedelta(minutes=5 + 120 + 10)
+
+
+@dataclass(slots=True)
+class Reconciled:
+    """What one pass put right."""
+
+    freed_claims: int = 0
+    doubted: int = 0
+    adopted: int = 0
+    unresolved: int = 0
+
+    @property
+    def anything(self) -> bool:
+        return bool(self.freed_claims or self.doubted or self.adopted or self.unresolved)
+
+
+def reconcile(context: Context) -> Reconciled:
+    """One pass over stale claims, unknown dials and stuck calls. Safe to run any number of times at once."""
+    done = Reconciled()
+    attempts, now = context.store.attempts, context.clock.now()
+    for attempt_id in attempts.stale_claims(context.workspace):
+        done.freed_claims += attempts.give_back(attempt_id, AttemptState.CLAIMED, "stale_claim", 0, now, now)
+    unknown = attempts.unknown_dials(context.workspace)
+    for one in unknown:
+        if one.state == AttemptState.DIALING:
+            why = "the worker that dialed it left no answer"
+            done.doubted += attempts.doubt(one.attempt_id, why, now, 0)
+    searched = [one for one in unknown if one.state == AttemptState.AMBIGUOUS]
+    if searched:
+        _search(context, searched, done)
+    _close_stuck(context, done)
+    if done.anything:
+        log.info("reconciled", freed=done.freed_claims, doubted=done.doubted, adopted=done.adopted,
+                 unresolved=done.unresolved)  # fmt: skip
+    return done
+
+
+def _search(context: Context, unknown: Sequence[UnknownDial], done: Reconciled) -> None:
+    """Look for the calls of ambiguous attempts by their own id. Never by status: a new call may have none yet."""
+    attempts = context.store.attempts
+    try:
+        found = context.retell.list_calls(metadata={"attempt_id": [one.attempt_id for one in unknown]})
+    except RetellError as error:
+        log.warning("search_failed", error=str(error))
+        return
+    by_attempt: dict[str, list[Call]] = {}
+    for call in found:
+        if call.attempt_id:
+            by_attempt.setdefault(call.attempt_id, []).append(call)
+    for one in unknown:
+        now = context.clock.now()
+        calls = by_attempt.get(one.attempt_id, [])
+        if calls:
+            done.adopted += attempts.place(one.attempt_id, AttemptState.AMBIGUOUS, calls[0].call_id, now)
+            if len(calls) > 1:
+                ids = ", ".join(call.call_id for call in calls)
+                context.store.campaigns.pause(
+                    one.campaign_id, f"one attempt has two calls ({ids}): look at both before resuming", now
+                )
+        elif time.time() - one.dialing_real_ms / 1000 > SEARCH_HORIZON:
+            why = f"no answer to the dial, and {one.searches + 1} searches found no call"
+            remedy = f"look for a call to this lead at Retell, then `campaigns resolve {one.attempt_id}`"
+            done.unresolved += attempts.give_up(one.attempt_id, AttemptState.AMBIGUOUS, why, remedy, now)
+        else:
+            attempts.search_again(
+                one.attempt_id, min(SEARCH_LONGEST_MS, SEARCH_FIRST_MS * 2 ** min(one.searches, 10))
+            )
+
+
+def _close_stuck(context: Context, done: Reconciled) -> None:
+    """A call open beyond the longest possible one is asked for once more, then left to the operator."""
+    now = context.clock.now()
+    for call in context.store.attempts.open_calls(context.workspace):
+        if call.state != AttemptState.PLACED or now - call.placed_at < STUCK_AFTER:
+            continue
+        try:
+            if is_over(context.retell.get_call(call.call_id)):
+                continue  # the poller sees to it
+        except RetellError as error:
+            log.warning("call_unreadable", call_id=call.call_id, error=str(error))
+        done.unresolved += context.store.attempts.give_up(
+            call.attempt_id,
+            AttemptState.PLACED,
+            f"call {call.call_id} is still open at Retell long after it must have ended",
+            f"look at call {call.call_id} at Retell, then `campaigns resolve {call.attempt_id}`",
+            now,
+        )

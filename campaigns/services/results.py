@@ -1,0 +1,182 @@
+"""Results: one list-calls request for all open calls frees the slots; then each finished call is settled.
+
+Two steps, since the analysis (with `in_voicemail`, which decides between a human and a machine) arrives after
+the end: `placed -> ended` frees the slot at once, `ended -> settled` waits for the analysis or its deadline.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+import structlog
+
+from campaigns.domain.clock import from_ms
+from campaigns.domain.entities import CallResult, LeadOutcome, OpenCall
+from campaigns.domain.outcomes import DISPOSITIONS, analysis_matters, disposition
+from campaigns.domain.pacing import LONGEST_POLL, SHRINK_SECONDS, poll_interval
+from campaigns.domain.retry import decide
+from campaigns.domain.states import AttemptState, CampaignState
+from campaigns.retell import Call, RetellError
+from campaigns.services.context import Context
+from campaigns.services.dispatch import SNAPSHOT_EVERY_MS, current_account
+
+log = structlog.get_logger(__name__)
+
+#: Business time that an ended call may wait for its analysis before it is settled without.
+ANALYSIS_DEADLINE = timedelta(seconds=60)
+#: Business time after which the call itself may stay unreadable and is settled on what the list said.
+TRANSCRIPT_DEADLINE = timedelta(minutes=10)
+#: Business time after which a placed call that the list never showed is asked for by its id.
+UNLISTED_AFTER = timedelta(seconds=30)
+UNLISTED_PER_POLL = 5
+#: Real milliseconds for which one settling of a call has the field to itself.
+SETTLE_LEASE_MS = 30_000
+_OVER = frozenset({"ended", "error", "not_connected"})
+
+
+@dataclass(frozen=True, slots=True)
+class Polled:
+    """ended: slots that became free. settle: attempts to settle now. next_in: real seconds; None = not our turn."""
+
+    ended: int = 0
+    settle: list[str] = field(default_factory=list)
+    next_in: float | None = None
+
+
+def is_over(call: Call) -> bool:
+    """Whether Retell says that the call is over, by its status or by the traces that only an end leaves."""
+    return call.call_status in _OVER or call.end_timestamp is not None or bool(call.disconnection_reason)
+
+
+def result_of(call: Call) -> CallResult:
+    """What is kept of a call, from a list item or the whole call."""
+    analysis = call.call_analysis
+    return CallResult(
+        disconnection_reason=call.disconnection_reason,
+        in_voicemail=analysis.in_voicemail if analysis else None,
+        duration_ms=call.duration_ms,
+        cost_cents=call.call_cost.combined_cost if call.call_cost else None,
+        sentiment=analysis.user_sentiment if analysis else None,
+        summary=analysis.call_summary if analysis else None,
+        recording_url=call.recording_url,
+        transcript=call.transcript,
+        analysis=(analysis.custom_analysis_data or {}) if analysis else None,
+        agent_version=None if call.agent_version is None else str(call.agent_version),
+        started_at=None if call.start_timestamp is None else from_ms(call.start_timestamp),
+        ended_at=None if call.end_timestamp is None else from_ms(call.end_timestamp),
+    )
+
+
+def poll(context: Context) -> Polled:
+    """Look at every open call once, if it is our turn."""
+    store, workspace = context.store, context.workspace
+    if not store.workspaces.take_poll_turn(workspace):
+        return Polled()
+    calls = store.attempts.open_calls(workspace)
+    placed = [call for call in calls if call.state == AttemptState.PLACED]
+    ended: list[tuple[OpenCall, CallResult]] = []
+    settle: list[str] = []
+    interval = LONGEST_POLL
+    moved: list[str] = []
+    try:
+        seen = _look(context, calls)
+        for call in placed:
+            item = seen.get(call.call_id)
+            if item is not None and is_over(item):
+                ended.append((call, _within(result_of(item), call, context.clock.now())))
+        moved = store.attempts.end(ended, context.clock.now())
+        settle = _ready(context, calls, seen)
+        rate = store.workspaces.account(workspace).ended_rate
+        interval = poll_interval(len(placed), rate, context.poll_interval)
+    except RetellError as error:
+        store.workspaces.note_trouble(workspace, str(error))
+        log.warning("poll_failed", error=str(error))
+    finally:
+        store.workspaces.end_poll_turn(workspace, len(moved), interval)
+    if store.campaigns.listed(workspace, (CampaignState.RUNNING,)):
+        current_account(context, SNAPSHOT_EVERY_MS)
+    return Polled(len(moved), store.attempts.take_settling_turn(settle, SETTLE_LEASE_MS), interval)
+
+
+def _look(context: Context, calls: list[OpenCall]) -> dict[str, Call]:
+    """The listed items of these calls by id; a few that the list does not show are asked for one by one."""
+    if not calls:
+        return {}
+    seen = {
+        item.call_id: item for item in context.retell.list_calls(call_ids=[call.call_id for call in calls])
+    }
+    now = context.clock.now()
+    missing = [call for call in calls if call.call_id not in seen and now - call.placed_at > UNLISTED_AFTER]
+    for call in sorted(missing, key=lambda call: call.placed_at)[:UNLISTED_PER_POLL]:
+        try:
+            seen[call.call_id] = context.retell.get_call(call.call_id)
+        except RetellError as error:
+            log.warning("call_unlisted", call_id=call.call_id, error=str(error))
+    return seen
+
+
+def _within(result: CallResult, call: OpenCall, now: datetime) -> CallResult:
+    """The end as the provider tells it, if that is possible by our own clock."""
+    if result.ended_at is None or call.placed_at <= result.ended_at <= now:
+        return result
+    return replace(result, ended_at=min(max(result.ended_at, call.placed_at), now))
+
+
+def _ready(context: Context, calls: list[OpenCall], seen: dict[str, Call]) -> list[str]:
+    """Attempts whose call is over and needs no more waiting for an analysis."""
+    now = context.clock.now()
+    ready: list[str] = []
+    for call in calls:
+        item = seen.get(call.call_id)
+        over_since = call.ended_at
+        if item is not None and is_over(item):
+            waits = analysis_matters(item.disconnection_reason, connected(result_of(item)))
+            if not waits or item.call_analysis is not None:
+                ready.append(call.attempt_id)
+                continue
+            over_since = over_since or now
+        if over_since is not None and now - over_since > ANALYSIS_DEADLINE:
+            ready.append(call.attempt_id)
+    return ready
+
+
+def connected(result: CallResult) -> bool:
+    """Whether anybody, or anything, answered."""
+    return bool(result.duration_ms) or result.started_at is not None
+
+
+def settle(context: Context, attempt_id: str) -> bool:
+    """Fix the outcome of an ended attempt and decide its lead. False: nothing to do, or not possible yet."""
+    store = context.store
+    facts = store.attempts.settle_facts(attempt_id)
+    if facts is None:
+        return False
+    options, call, dialed_at, earlier, known = facts
+    now = context.clock.now()
+    result = known
+    if connected(known) or known.disconnection_reason is None:
+        try:
+            result = result_of(context.retell.get_call(call.call_id))
+        except RetellError as error:
+            log.warning("call_unreadable", call_id=call.call_id, error=str(error))
+            if call.ended_at is not None and now - call.ended_at < TRANSCRIPT_DEADLINE:
+                return False
+    reason = result.disconnection_reason or known.disconnection_reason
+    voicemail = known.in_voicemail if result.in_voicemail is None else result.in_voicemail
+    found = disposition(reason, voicemail)
+    decision = decide(
+        options.retry_policy(), found, [*earlier, (found.outcome, found.charged)], dialed_at, now
+    )
+    settled = store.attempts.settle(
+        attempt_id, result, LeadOutcome(decision, found.outcome, found.charged), now
+    )
+    if settled and found.pauses:
+        why = f"calls end with {reason}: mend the account or the number at Retell, then resume"
+        store.campaigns.pause(call.campaign_id, why, now)
+    if settled and reason == "concurrency_limit_reached":
+        holding = len(store.attempts.holding_ids(context.workspace))
+        store.workspaces.shrink(context.workspace, max(1, holding), SHRINK_SECONDS)
+    if reason not in DISPOSITIONS:
+        log.warning("unknown_disconnection_reason", reason=reason, attempt=attempt_id)
+    return settled

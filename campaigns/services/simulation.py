@@ -1,0 +1,47 @@
+"""The virtual clock of a simulated run: it starts in an open calling window and goes on where it was."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timedelta
+
+from campaigns.compliance import rules_for
+from campaigns.domain.clock import ScaledClock, from_ms
+from campaigns.domain.entities import Campaign
+from campaigns.domain.windows import callable_until
+from campaigns.store import Store
+
+#: Business seconds per second: a call of a minute takes half a second, a retry after ten minutes comes in five.
+SPEED = 120.0
+#: Retry policy of a simulated run where none is given: the default's shape, short enough to be watched.
+RETRY = "no_answer:10m,20m;busy:5m,10m;machine:15m;declined:20m;callback:20m;platform_error:5m"
+_STEP = timedelta(minutes=15)
+_LOOK_AHEAD = timedelta(days=8)
+#: Worth waiting for: everybody callable, and for so long.
+_ROOM = timedelta(hours=4)
+
+
+def simulated_clock(store: Store, campaign: Campaign, now: datetime, speed: float = SPEED) -> ScaledClock:
+    """A clock that starts when most of the campaign's waiting leads are callable, not before `now`.
+
+    Business time never goes back: a resumed run goes on after the latest event in the database.
+    """
+    latest = store.reports.latest_business_ms()
+    earliest = now if latest is None else max(now, from_ms(latest))
+    if campaign.launched_at is not None and latest is not None:
+        earliest = from_ms(latest)
+    rules = rules_for(campaign.options.profile, campaign.options.windows)
+    waiting = [zones for zones, _ in store.reports.earliest_pending(campaign.id)]
+
+    def callable_at(instant: datetime) -> tuple[int, timedelta]:
+        untils = [until for zones in waiting if (until := callable_until(rules.schedule, zones, instant))]
+        return len(untils), min((min(untils) - instant, _ROOM)) if untils else timedelta(0)
+
+    best, best_score = earliest, callable_at(earliest)
+    instant = earliest
+    while best_score != (len(waiting), _ROOM) and instant < earliest + _LOOK_AHEAD:
+        instant += _STEP
+        score = callable_at(instant)
+        if score > best_score:
+            best, best_score = instant, score
+    return ScaledClock(best, speed, time.time())

@@ -1,0 +1,46 @@
+"""The system of record, and the only place that speaks SQL: SQLite or PostgreSQL behind one `Store`."""
+
+from __future__ import annotations
+
+from campaigns.store.attempt_rows import AttemptRows
+from campaigns.store.campaign_rows import CampaignRows
+from campaigns.store.claim_rows import Claimed, ClaimPlan, ClaimRows
+from campaigns.store.database import Database, StoreError
+from campaigns.store.import_rows import ImportedFile, ImportRows, ImportWriter, Reject
+from campaigns.store.report_rows import ReportRows
+from campaigns.store.workspace_rows import Account, WorkspaceRows
+
+
+class Store:
+    """One database. Thread-safe. `Store.open` brings the schema up to date first."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.campaigns = CampaignRows(database)
+        self.imports = ImportRows(database)
+        self.claims = ClaimRows(database)
+        self.attempts = AttemptRows(database)
+        self.workspaces = WorkspaceRows(database)
+        self.reports = ReportRows(database)
+
+    @classmethod
+    def open(cls, url: str) -> Store:
+        """Connect and migrate. Raises StoreError when the database is of a newer version."""
+        database = Database(url)
+        database.migrate()
+        return cls(database)
+
+    def close(self) -> None:
+        self.database.close()
+
+
+__all__ = [
+    "Account",
+    "ClaimPlan",
+    "Claimed",
+    "ImportWriter",
+    "ImportedFile",
+    "Reject",
+    "Store",
+    "StoreError",
+]

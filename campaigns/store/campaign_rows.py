@@ -1,0 +1,249 @@
+"""Campaigns: their rows, their guarded changes of state, and when one is done."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from campaigns.domain.clock import from_ms, to_ms
+from campaigns.domain.entities import Campaign, CampaignOptions
+from campaigns.domain.states import (
+    CAMPAIGN_TRANSITIONS,
+    OPEN_ATTEMPT,
+    CampaignState,
+    LeadState,
+)
+from campaigns.store.database import Database
+from campaigns.store.events import Event, record
+from campaigns.store.schema import attempts, campaigns, events, files, leads, segments, workspaces
+
+
+def _campaign(row: sa.Row[tuple[object, ...]]) -> Campaign:
+    values = row._mapping
+    return Campaign(
+        id=values["id"],
+        name=values["name"],
+        workspace=values["workspace"],
+        state=CampaignState(values["state"]),
+        reason=values["reason"],
+        options=CampaignOptions.from_json(values["options"]),
+        created_at=from_ms(values["created_at"]),
+        launched_at=None if values["launched_at"] is None else from_ms(values["launched_at"]),
+        finished_at=None if values["finished_at"] is None else from_ms(values["finished_at"]),
+    )
+
+
+class CampaignRows:
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def create(self, name: str, workspace: str, options: CampaignOptions, now: datetime) -> Campaign | None:
+        """A new draft; None when the name is taken."""
+        campaign_id = uuid.uuid4().hex[:12]
+        with self._db.write() as connection:
+            connection.execute(self._db.insert_ignore(workspaces).values(name=workspace))
+            made = connection.execute(
+                self._db.insert_ignore(campaigns).values(
+                    id=campaign_id,
+                    name=name,
+                    workspace=workspace,
+                    state=CampaignState.DRAFT,
+                    options=options.to_json(),
+                    created_at=to_ms(now),
+                )
+            )
+            if made.rowcount == 0:
+                return None
+            record(connection, [Event("campaign", campaign_id, None, CampaignState.DRAFT, to_ms(now))])
+        return self.get(campaign_id)
+
+    def discard_draft(self, campaign_id: str) -> bool:
+        """Remove a draft that never got a file: made for an import that came to nothing."""
+        with self._db.write() as connection:
+            has_files = sa.select(files.c.id).where(files.c.campaign_id == campaign_id).exists()
+            gone = connection.execute(
+                sa.delete(campaigns).where(
+                    campaigns.c.id == campaign_id,
+                    campaigns.c.state == CampaignState.DRAFT,
+                    sa.not_(has_files),
+                )
+            )
+            if gone.rowcount:
+                connection.execute(sa.delete(events).where(events.c.campaign_id == campaign_id))
+        return gone.rowcount == 1
+
+    def get(self, campaign_id: str) -> Campaign | None:
+        with self._db.read() as connection:
+            row = connection.execute(sa.select(campaigns).where(campaigns.c.id == campaign_id)).first()
+        return _campaign(row) if row else None
+
+    def by_name(self, name: str) -> Campaign | None:
+        with self._db.read() as connection:
+            row = connection.execute(sa.select(campaigns).where(campaigns.c.name == name)).first()
+        return _campaign(row) if row else None
+
+    def listed(self, workspace: str | None = None, states: Iterable[CampaignState] = ()) -> list[Campaign]:
+        """Campaigns in the order they were made, of one workspace and some states where given."""
+        query = sa.select(campaigns).order_by(campaigns.c.created_at, campaigns.c.id)
+        if workspace is not None:
+            query = query.where(campaigns.c.workspace == workspace)
+        wanted = list(states)
+        if wanted:
+            query = query.where(campaigns.c.state.in_(wanted))
+        with self._db.read() as connection:
+            return [_campaign(row) for row in connection.execute(query)]
+
+    def set_options(self, campaign_id: str, options: CampaignOptions) -> None:
+        """Change how the campaign is dialed from the next claim on."""
+        with self._db.write() as connection:
+            connection.execute(
+                sa.update(campaigns).where(campaigns.c.id == campaign_id).values(options=options.to_json())
+            )
+
+    def segments(self, campaign_ids: Sequence[str]) -> dict[str, list[tuple[str, int]]]:
+        """(zones, priority) of each campaign's leads: the probes of a claim."""
+        found: dict[str, list[tuple[str, int]]] = {campaign_id: [] for campaign_id in campaign_ids}
+        with self._db.read() as connection:
+            for row in connection.execute(
+                sa.select(segments).where(segments.c.campaign_id.in_(campaign_ids))
+            ):
+                found[row.campaign_id].append((row.zones, row.priority))
+        return found
+
+    def launch(self, campaign_id: str, now: datetime) -> bool:
+        """draft, scheduled or completed -> running. False: it was in another state."""
+        return self._move(
+            campaign_id,
+            (CampaignState.DRAFT, CampaignState.SCHEDULED, CampaignState.COMPLETED),
+            CampaignState.RUNNING,
+            now,
+            launched_at=to_ms(now),
+            finished_at=None,
+        )
+
+    def pause(self, campaign_id: str, reason: str, now: datetime) -> bool:
+        """running or scheduled -> paused, with the reason. False: it was in another state."""
+        return self._move(
+            campaign_id,
+            (CampaignState.RUNNING, CampaignState.SCHEDULED),
+            CampaignState.PAUSED,
+            now,
+            detail=reason,
+            reason=reason,
+        )
+
+    def resume(self, campaign_id: str, now: datetime) -> bool:
+        """paused -> running. False: it was not paused."""
+        return self._move(campaign_id, (CampaignState.PAUSED,), CampaignState.RUNNING, now, reason=None)
+
+    def cancel(self, campaign_id: str, now: datetime) -> bool:
+        """Any non-final state -> cancelled, its pending and held leads with it. Calls in progress stay."""
+        sources = tuple(s for s, to in CAMPAIGN_TRANSITIONS.items() if CampaignState.CANCELLED in to)
+        with self._db.write() as connection:
+            if not self._move_in(
+                connection,
+                campaign_id,
+                sources,
+                CampaignState.CANCELLED,
+                now,
+                finished_at=to_ms(now),
+                reason=None,
+            ):
+                return False
+            waiting = (LeadState.PENDING, LeadState.HELD)
+            connection.execute(
+                sa.text(
+                    "INSERT INTO events (at, at_real, campaign_id, lead_id, subject, from_state, to_state)"
+                    " SELECT :now, :now, campaign_id, id, 'lead', state, 'cancelled' FROM leads"
+                    " WHERE campaign_id = :id AND state IN ('pending', 'held')"
+                ),
+                {"now": to_ms(now), "id": campaign_id},
+            )
+            connection.execute(
+                sa.update(leads)
+                .where(leads.c.campaign_id == campaign_id, leads.c.state.in_(waiting))
+                .values(state=LeadState.CANCELLED, hold_code=None, hold_remedy=None)
+            )
+        return True
+
+    def running_since(self, campaign_id: str) -> datetime | None:
+        """When the campaign last began to run; None if never."""
+        query = sa.select(sa.func.max(events.c.at)).where(
+            events.c.campaign_id == campaign_id,
+            events.c.subject == "campaign",
+            events.c.to_state == CampaignState.RUNNING,
+        )
+        with self._db.read() as connection:
+            at = connection.execute(query).scalar()
+        return None if at is None else from_ms(at)
+
+    def complete_if_done(self, campaign_id: str, now: datetime) -> bool:
+        """running -> completed when no lead is pending or in flight and no attempt is open."""
+        unfinished = (
+            sa.select(leads.c.id)
+            .where(
+                leads.c.campaign_id == campaign_id,
+                leads.c.state.in_((LeadState.PENDING, LeadState.IN_FLIGHT)),
+            )
+            .exists()
+        )
+        open_attempts = (
+            sa.select(attempts.c.id)
+            .where(attempts.c.campaign_id == campaign_id, attempts.c.state.in_(list(OPEN_ATTEMPT)))
+            .exists()
+        )
+        with self._db.read() as connection:
+            if connection.execute(sa.select(sa.or_(unfinished, open_attempts))).scalar():
+                return False
+        with self._db.write() as connection:
+            return self._move_in(
+                connection,
+                campaign_id,
+                (CampaignState.RUNNING,),
+                CampaignState.COMPLETED,
+                now,
+                sa.not_(unfinished),
+                sa.not_(open_attempts),
+                finished_at=to_ms(now),
+            )
+
+    def _move(
+        self,
+        campaign_id: str,
+        sources: Sequence[CampaignState],
+        to: CampaignState,
+        now: datetime,
+        detail: str | None = None,
+        **columns: object,
+    ) -> bool:
+        with self._db.write() as connection:
+            return self._move_in(connection, campaign_id, sources, to, now, detail=detail, **columns)
+
+    @staticmethod
+    def _move_in(
+        connection: sa.Connection,
+        campaign_id: str,
+        sources: Sequence[CampaignState],
+        to: CampaignState,
+        now: datetime,
+        *conditions: sa.ColumnElement[bool],
+        detail: str | None = None,
+        **columns: object,
+    ) -> bool:
+        if any(to not in CAMPAIGN_TRANSITIONS[source] for source in sources):
+            raise AssertionError(f"no transition to {to} from one of {sources}")
+        was = connection.execute(
+            sa.select(campaigns.c.state).where(campaigns.c.id == campaign_id).with_for_update()
+        ).scalar()
+        moved = connection.execute(
+            sa.update(campaigns)
+            .where(campaigns.c.id == campaign_id, campaigns.c.state.in_(list(sources)), *conditions)
+            .values(state=to, **columns)
+        )
+        if moved.rowcount == 0:
+            return False
+        record(connection, [Event("campaign", campaign_id, was, to, to_ms(now), detail=detail)])
+        return True

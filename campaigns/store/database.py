@@ -1,0 +1,138 @@
+"""One engine for SQLite and PostgreSQL: transactions that take their lock at once, and the migrations."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.pool import QueuePool
+
+from campaigns.domain.errors import CampaignsError
+from campaigns.store import schema
+
+MIGRATIONS = Path(__file__).with_name("migrations")
+#: Real seconds a writer waits for another process's transaction before it gives up.
+BUSY_SECONDS = 10.0
+
+
+class StoreError(CampaignsError):
+    """The database cannot be used as it is."""
+
+
+class Database:
+    """Connections and transactions. Thread-safe; one per process."""
+
+    def __init__(self, url: str) -> None:
+        self.url = sa.make_url(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        if self.is_sqlite:
+            self.engine = _sqlite_engine(self.url)
+        else:
+            self.engine = sa.create_engine(
+                self.url.set(drivername="postgresql+psycopg"),
+                pool_pre_ping=True,
+                pool_size=8,
+                max_overflow=8,
+                hide_parameters=True,
+            )
+        # SQLite has one writer; queueing here is fair and cheap, its busy handler sleeps and is neither.
+        self._turn = threading.Lock() if self.is_sqlite else nullcontext()
+
+    @contextmanager
+    def write(self) -> Iterator[sa.Connection]:
+        """A transaction that commits at the end, or rolls back on an exception."""
+        with self._turn, self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """A read transaction: one consistent snapshot, no lock."""
+        with self.engine.connect() as connection:
+            yield connection.execution_options(reads_only=True)
+
+    def insert_ignore(self, table: sa.Table) -> Any:
+        """INSERT that leaves an existing row as it is."""
+        if self.is_sqlite:
+            return sqlite.insert(table).on_conflict_do_nothing()
+        return postgresql.insert(table).on_conflict_do_nothing()
+
+    def add_segment(self, connection: sa.Connection, campaign_id: str, zones: str, priority: int) -> None:
+        """Note that the campaign has leads of these zones and this priority, so that claims probe for them."""
+        connection.execute(
+            self.insert_ignore(schema.segments).values(
+                campaign_id=campaign_id, zones=zones, priority=priority
+            )
+        )
+
+    def migrate(self) -> None:
+        """Bring the schema to HEAD_REVISION. Raises StoreError for a database of a newer version."""
+        with self.read() as connection:
+            found = None
+            if sa.inspect(connection).has_table("alembic_version"):
+                found = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+        if found == schema.HEAD_REVISION:
+            return
+        # Alembic costs a fifth of a second to import: only when there is something to migrate.
+        from alembic import command
+        from alembic.config import Config
+        from alembic.script import ScriptDirectory
+
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+        known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+        if found is not None and found not in known:
+            raise StoreError(
+                f"this home's database has schema {found}, newer than this program ({schema.HEAD_REVISION})",
+                "upgrade the program, or point CAMPAIGNS_HOME at another home",
+            )
+        with self._turn, self.engine.begin() as connection:
+            if not self.is_sqlite:
+                connection.execute(sa.text("SELECT pg_advisory_xact_lock(727001)"))
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+    def checkpoint(self) -> None:
+        """Fold SQLite's write-ahead log back, so that it does not grow without end."""
+        if self.is_sqlite:
+            connection = self.engine.raw_connection()
+            try:
+                connection.cursor().execute("PRAGMA wal_checkpoint(PASSIVE)").close()
+            finally:
+                connection.close()
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def _sqlite_engine(url: sa.URL) -> sa.Engine:
+    engine = sa.create_engine(
+        url,
+        poolclass=QueuePool,
+        pool_size=8,
+        max_overflow=0,
+        pool_timeout=60,
+        hide_parameters=True,
+        connect_args={"isolation_level": None, "timeout": BUSY_SECONDS, "check_same_thread": False},
+    )
+
+    @sa.event.listens_for(engine, "connect")
+    def _pragmas(connection: Any, _record: Any) -> None:
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.execute("PRAGMA cache_size=-16384")
+        cursor.close()
+
+    @sa.event.listens_for(engine, "begin")
+    def _begin(connection: sa.Connection) -> None:
+        # IMMEDIATE: a transaction that reads before it writes must not lose its snapshot half way.
+        reads_only = connection.get_execution_options().get("reads_only")
+        connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")
+
+    return engine

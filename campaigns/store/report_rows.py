@@ -1,0 +1,200 @@
+"""Reading for people: counts, lists and exports. Nothing here changes a row."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from campaigns.domain.clock import from_ms, to_ms
+from campaigns.domain.states import AttemptState, LeadState
+from campaigns.store.database import Database
+from campaigns.store.schema import attempts, events, leads, rejects
+
+
+class ReportRows:
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def lead_counts(self, campaign_id: str) -> dict[str, int]:
+        """Leads by state, every state named."""
+        return self._counts(leads, campaign_id, [state.value for state in LeadState])
+
+    def attempt_counts(self, campaign_id: str) -> dict[str, int]:
+        """Attempts by state, every state named."""
+        return self._counts(attempts, campaign_id, [state.value for state in AttemptState])
+
+    def leads_up_to(self, campaign_id: str, enough: int) -> int:
+        """How many leads the campaign has, counted no further than `enough`."""
+        some = sa.select(leads.c.id).where(leads.c.campaign_id == campaign_id).limit(enough).subquery()
+        with self._db.read() as connection:
+            return int(connection.execute(sa.select(sa.func.count()).select_from(some)).scalar() or 0)
+
+    def _counts(self, table: sa.Table, campaign_id: str, states: list[str]) -> dict[str, int]:
+        query = (
+            sa.select(table.c.state, sa.func.count())
+            .where(table.c.campaign_id == campaign_id)
+            .group_by(table.c.state)
+        )
+        with self._db.read() as connection:
+            found: dict[str, int] = dict(connection.execute(query).tuples().all())
+        return {state: found.get(state, 0) for state in states}
+
+    def outcomes(self, campaign_id: str) -> dict[str, int]:
+        """Settled attempts by outcome."""
+        query = (
+            sa.select(attempts.c.outcome, sa.func.count())
+            .where(attempts.c.campaign_id == campaign_id, attempts.c.outcome.is_not(None))
+            .group_by(attempts.c.outcome)
+            .order_by(sa.func.count().desc())
+        )
+        with self._db.read() as connection:
+            return dict(connection.execute(query).tuples().all())
+
+    def rejected_rows(self, campaign_id: str) -> int:
+        """Rows of the campaign's files that did not become a lead, duplicates included."""
+        query = sa.select(sa.func.count()).where(rejects.c.campaign_id == campaign_id)
+        with self._db.read() as connection:
+            return int(connection.execute(query).scalar() or 0)
+
+    def money_and_time(self, campaign_id: str) -> dict[str, Any]:
+        """Sums over the campaign's attempts: cost in cents, busy slot-seconds, first and last dial (business)."""
+        query = sa.select(
+            sa.func.coalesce(sa.func.sum(attempts.c.cost_cents), 0.0),
+            sa.func.coalesce(sa.func.sum(attempts.c.ended_at - attempts.c.placed_at), 0),
+            sa.func.min(attempts.c.dialing_at),
+            sa.func.max(attempts.c.dialing_at),
+            sa.func.count(attempts.c.call_id),
+        ).where(attempts.c.campaign_id == campaign_id)
+        with self._db.read() as connection:
+            cost, busy, first, last, calls = connection.execute(query).one().tuple()
+        return {
+            "cost_cents": float(cost),
+            "busy_seconds": float(busy) / 1000,
+            "first_dial": None if first is None else from_ms(first),
+            "last_dial": None if last is None else from_ms(last),
+            "calls": int(calls),
+        }
+
+    def attempts_per_lead(self, campaign_id: str) -> dict[int, int]:
+        """How many leads used how many (charged) attempts, untried ones left out."""
+        query = (
+            sa.select(leads.c.attempts, sa.func.count())
+            .where(leads.c.campaign_id == campaign_id, leads.c.attempts > 0)
+            .group_by(leads.c.attempts)
+            .order_by(leads.c.attempts)
+        )
+        with self._db.read() as connection:
+            return dict(connection.execute(query).tuples().all())
+
+    def busiest_moments(self, campaign_id: str) -> list[tuple[datetime, datetime]]:
+        """(placed, ended) of each call of the campaign, in the order of their start."""
+        query = (
+            sa.select(attempts.c.placed_at, attempts.c.ended_at)
+            .where(attempts.c.campaign_id == campaign_id, attempts.c.ended_at.is_not(None))
+            .order_by(attempts.c.placed_at)
+        )
+        with self._db.read() as connection:
+            return [(from_ms(a), from_ms(b)) for a, b in connection.execute(query).tuples()]
+
+    def due(self, campaign_id: str, now: datetime) -> int:
+        """Pending leads whose time has come, whatever their windows say."""
+        query = sa.select(sa.func.count()).where(
+            leads.c.campaign_id == campaign_id,
+            leads.c.state == LeadState.PENDING,
+            leads.c.next_attempt_at <= to_ms(now),
+        )
+        with self._db.read() as connection:
+            return int(connection.execute(query).scalar() or 0)
+
+    def earliest_pending(self, campaign_id: str) -> list[tuple[tuple[str, ...], datetime]]:
+        """(zones, earliest next attempt) of the pending leads, one per combination of zones."""
+        query = (
+            sa.select(leads.c.zones, sa.func.min(leads.c.next_attempt_at))
+            .where(leads.c.campaign_id == campaign_id, leads.c.state == LeadState.PENDING)
+            .group_by(leads.c.zones)
+        )
+        with self._db.read() as connection:
+            return [
+                (tuple(filter(None, zones.split("|"))), from_ms(at))
+                for zones, at in connection.execute(query).tuples()
+            ]
+
+    def held(self, campaign_id: str) -> list[tuple[str, str, int]]:
+        """(code, remedy, leads) of what waits for a person."""
+        query = (
+            sa.select(leads.c.hold_code, leads.c.hold_remedy, sa.func.count())
+            .where(leads.c.campaign_id == campaign_id, leads.c.state == LeadState.HELD)
+            .group_by(leads.c.hold_code, leads.c.hold_remedy)
+            .order_by(leads.c.hold_code)
+        )
+        with self._db.read() as connection:
+            return [(code, remedy, count) for code, remedy, count in connection.execute(query).tuples()]
+
+    def leads(self, campaign_id: str, state: str | None = None) -> Iterator[dict[str, Any]]:
+        """Leads in file order, each with its latest attempt that has a call (`attempt` None where there is none)."""
+        latest = (
+            sa.select(
+                attempts.c.lead_id,
+                sa.func.max(attempts.c.dialing_at).label("dialing_at"),
+            )
+            .where(attempts.c.campaign_id == campaign_id, attempts.c.call_id.is_not(None))
+            .group_by(attempts.c.lead_id)
+            .subquery()
+        )
+        last = attempts.alias("last")
+        query = (
+            sa.select(leads, *(column.label(f"last_{column.name}") for column in last.c))
+            .select_from(
+                leads.outerjoin(latest, latest.c.lead_id == leads.c.id).outerjoin(
+                    last,
+                    sa.and_(
+                        last.c.lead_id == leads.c.id,
+                        last.c.dialing_at == latest.c.dialing_at,
+                        last.c.call_id.is_not(None),
+                    ),
+                )
+            )
+            .where(leads.c.campaign_id == campaign_id)
+            .order_by(leads.c.file_id, leads.c.line, leads.c.id)
+        )
+        if state is not None:
+            query = query.where(leads.c.state == state)
+        with self._db.read() as connection:
+            for row in connection.execute(query):
+                values = dict(row._mapping)
+                values["cells"] = json.loads(values["cells"])
+                values["last_analysis"] = (
+                    json.loads(values["last_analysis"]) if values["last_analysis"] else {}
+                )
+                yield values
+
+    def analysis_fields(self, campaign_id: str) -> list[str]:
+        """Names of the fields that the analyses of a campaign's calls extracted, sorted."""
+        query = sa.select(attempts.c.analysis).where(
+            attempts.c.campaign_id == campaign_id, attempts.c.analysis.is_not(None)
+        )
+        names: set[str] = set()
+        with self._db.read() as connection:
+            for text in connection.execute(query).scalars():
+                names.update(json.loads(text))
+        return sorted(names)
+
+    def latest_business_ms(self) -> int | None:
+        """The latest instant that any event carries: where a simulated clock goes on."""
+        with self._db.read() as connection:
+            return connection.execute(sa.select(sa.func.max(events.c.at))).scalar()
+
+    def events(self, campaign_id: str, limit: int) -> list[dict[str, Any]]:
+        """The campaign's latest events, newest first."""
+        query = (
+            sa.select(events)
+            .where(events.c.campaign_id == campaign_id)
+            .order_by(events.c.id.desc())
+            .limit(limit)
+        )
+        with self._db.read() as connection:
+            return [dict(row._mapping) for row in connection.execute(query)]

@@ -1,0 +1,267 @@
+"""Tables and the invariants that the database itself holds.
+
+Units: every `*_at` column is business time, `*_real` is real time; both are milliseconds since the Unix epoch.
+JSON is kept as text. CHECK constraints and partial indexes are built from `campaigns.domain.states`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+import sqlalchemy as sa
+
+from campaigns.domain.outcomes import Outcome
+from campaigns.domain.states import (
+    FINAL_CAMPAIGN,
+    OPEN_ATTEMPT,
+    SLOT_HOLDING,
+    WITH_CALL,
+    AttemptState,
+    CampaignState,
+    LeadState,
+)
+
+#: The migration that this code works with; `Store.open` migrates older databases and refuses newer ones.
+HEAD_REVISION = "0001"
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def listed(values: Iterable[StrEnum]) -> str:
+    """SQL list of state names, in a stable order: `'claimed', 'dialing'`."""
+    return ", ".join(f"'{value}'" for value in sorted(values))
+
+
+def _ms(name: str, nullable: bool = True) -> sa.Column[int]:
+    return sa.Column(name, sa.BigInteger, nullable=nullable)
+
+
+# SQLite numbers rows by itself only for INTEGER keys; PostgreSQL should count in 64 bits.
+_ROW_ID = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+
+#: One Retell account as this installation sees it: its limit, its poll turn. Its row is the account-level lock.
+workspaces = sa.Table(
+    "workspaces",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("line_limit", sa.Integer),
+    sa.Column("reserved_inbound", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("foreign_seen", sa.Text, nullable=False, server_default="[]"),
+    _ms("observed_real"),
+    sa.Column("trouble", sa.Text),
+    sa.Column("shrunk_to", sa.Integer),
+    _ms("shrunk_until_real"),
+    _ms("next_poll_real"),
+    _ms("last_poll_real"),
+    sa.Column("ended_rate", sa.Float, nullable=False, server_default="0"),
+)
+
+campaigns = sa.Table(
+    "campaigns",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False, unique=True),
+    sa.Column("workspace", sa.Text, sa.ForeignKey("workspaces.name"), nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text),
+    sa.Column("options", sa.Text, nullable=False),
+    _ms("created_at", nullable=False),
+    _ms("launched_at"),
+    _ms("finished_at"),
+    sa.CheckConstraint(f"state IN ({listed(CampaignState)})", name="state"),
+    sa.CheckConstraint("state <> 'paused' OR reason IS NOT NULL", name="paused_has_reason"),
+    sa.CheckConstraint(
+        f"(finished_at IS NOT NULL) = (state IN ({listed(FINAL_CAMPAIGN)}))", name="finished_or_not"
+    ),
+    sa.Index("ix_campaigns_running", "workspace", "state"),
+)
+
+files = sa.Table(
+    "files",
+    metadata,
+    sa.Column("id", _ROW_ID, primary_key=True),
+    sa.Column("campaign_id", sa.Text, sa.ForeignKey("campaigns.id"), nullable=False, index=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("sha256", sa.Text, nullable=False),
+    sa.Column("size_bytes", sa.BigInteger, nullable=False),
+    sa.Column("header", sa.Text, nullable=False),
+    sa.Column("counts", sa.Text, nullable=False),
+    sa.Column("imported_by", sa.Text, nullable=False),
+    _ms("imported_at", nullable=False),
+)
+
+rejects = sa.Table(
+    "rejects",
+    metadata,
+    sa.Column("id", _ROW_ID, primary_key=True),
+    sa.Column("campaign_id", sa.Text, sa.ForeignKey("campaigns.id"), nullable=False, index=True),
+    sa.Column("file_id", sa.BigInteger, sa.ForeignKey("files.id"), nullable=False),
+    sa.Column("line", sa.Integer, nullable=False),
+    sa.Column("code", sa.Text, nullable=False),
+    sa.Column("message", sa.Text, nullable=False),
+    sa.Column("column_name", sa.Text, nullable=False),
+    sa.Column("value", sa.Text, nullable=False),
+    sa.Column("cells", sa.Text, nullable=False),
+)
+
+leads = sa.Table(
+    "leads",
+    metadata,
+    sa.Column("id", _ROW_ID, primary_key=True),
+    sa.Column("campaign_id", sa.Text, sa.ForeignKey("campaigns.id"), nullable=False),
+    sa.Column("file_id", sa.BigInteger, sa.ForeignKey("files.id"), nullable=False),
+    sa.Column("line", sa.Integer, nullable=False),
+    sa.Column("phone", sa.Text, nullable=False, index=True),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("zones", sa.Text, nullable=False),
+    sa.Column("zone_source", sa.Text, nullable=False),
+    sa.Column("priority", sa.Integer, nullable=False),
+    _ms("next_attempt_at", nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("outcome", sa.Text),
+    _ms("last_attempt_at"),
+    sa.Column("hold_code", sa.Text),
+    sa.Column("hold_remedy", sa.Text),
+    sa.Column("external_id", sa.Text, nullable=False),
+    sa.Column("agent_id", sa.Text, nullable=False),
+    sa.Column("agent_version", sa.Text, nullable=False),
+    sa.Column("extension", sa.Text, nullable=False),
+    sa.Column("consent", sa.Text, nullable=False),
+    sa.Column("ignore_e164", sa.Boolean, nullable=False),
+    sa.Column("variables", sa.Text, nullable=False),
+    sa.Column("metadata", sa.Text, nullable=False),
+    sa.Column("sip_headers", sa.Text, nullable=False),
+    sa.Column("cells", sa.Text, nullable=False),
+    sa.UniqueConstraint("campaign_id", "phone"),
+    sa.CheckConstraint(f"state IN ({listed(LeadState)})", name="state"),
+    sa.CheckConstraint(
+        "(state = 'held') = (hold_code IS NOT NULL AND hold_remedy IS NOT NULL)", name="held_has_code"
+    ),
+    sa.CheckConstraint("phone LIKE '+%'", name="phone_e164"),
+    sa.CheckConstraint(f"outcome IS NULL OR outcome IN ({listed(Outcome)})", name="outcome"),
+    # A claim is one LIMIT probe per (zones, priority) into this index, flat in the size of the list.
+    sa.Index(
+        "ix_leads_due",
+        "campaign_id",
+        "zones",
+        "priority",
+        "next_attempt_at",
+        sqlite_where=sa.text("state = 'pending'"),
+        postgresql_where=sa.text("state = 'pending'"),
+    ),
+    sa.Index("ix_leads_by_state", "campaign_id", "state", "next_attempt_at"),
+)
+
+#: Which (zones, priority) a campaign's leads have: the probes of a claim, without reading the leads.
+segments = sa.Table(
+    "segments",
+    metadata,
+    sa.Column("campaign_id", sa.Text, sa.ForeignKey("campaigns.id"), primary_key=True),
+    sa.Column("zones", sa.Text, primary_key=True),
+    sa.Column("priority", sa.Integer, primary_key=True),
+)
+
+_OPEN = sa.text(f"state IN ({listed(OPEN_ATTEMPT)})")
+
+attempts = sa.Table(
+    "attempts",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("workspace", sa.Text, sa.ForeignKey("workspaces.name"), nullable=False),
+    sa.Column("campaign_id", sa.Text, sa.ForeignKey("campaigns.id"), nullable=False),
+    sa.Column("lead_id", sa.BigInteger, sa.ForeignKey("leads.id"), nullable=False),
+    sa.Column("phone", sa.Text, nullable=False),
+    sa.Column("from_number", sa.Text, nullable=False),
+    sa.Column("agent_id", sa.Text, nullable=False),
+    sa.Column("agent_version", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("charged", sa.Boolean, nullable=False),
+    # Stale claim, dial lease, next search, or the settling turn, by state.
+    _ms("lease_until_real"),
+    _ms("dialing_real"),
+    sa.Column("searches", sa.Integer, nullable=False, server_default="0"),
+    _ms("claimed_at", nullable=False),
+    _ms("dialing_at"),
+    _ms("placed_at"),
+    _ms("ended_at"),
+    _ms("settled_at"),
+    sa.Column("call_id", sa.Text),
+    # Why it was not placed, why it is ambiguous or unresolved; `refusal_status` is the HTTP status, 0 = not sent.
+    sa.Column("refusal", sa.Text),
+    sa.Column("refusal_status", sa.Integer),
+    sa.Column("outcome", sa.Text),
+    sa.Column("disconnection_reason", sa.Text),
+    sa.Column("in_voicemail", sa.Boolean),
+    sa.Column("duration_ms", sa.BigInteger),
+    sa.Column("cost_cents", sa.Float),
+    sa.Column("sentiment", sa.Text),
+    sa.Column("summary", sa.Text),
+    sa.Column("recording_url", sa.Text),
+    sa.Column("transcript", sa.Text),
+    sa.Column("analysis", sa.Text),
+    sa.CheckConstraint(f"state IN ({listed(AttemptState)})", name="state"),
+    sa.CheckConstraint(f"state NOT IN ({listed(WITH_CALL)}) OR call_id IS NOT NULL", name="placed_has_call"),
+    sa.CheckConstraint("(state = 'settled') = (outcome IS NOT NULL)", name="settled_has_outcome"),
+    sa.CheckConstraint(f"outcome IS NULL OR outcome IN ({listed(Outcome)})", name="outcome"),
+    sa.CheckConstraint("state <> 'not_placed' OR refusal IS NOT NULL", name="not_placed_has_refusal"),
+    sa.CheckConstraint("state <> 'not_placed' OR NOT charged", name="not_placed_is_free"),
+    sa.CheckConstraint(
+        "state IN ('claimed', 'not_placed') OR dialing_at IS NOT NULL", name="dialing_has_time"
+    ),
+    sa.Index("uq_attempts_open_lead", "lead_id", unique=True, sqlite_where=_OPEN, postgresql_where=_OPEN),
+    sa.Index(
+        "uq_attempts_open_phone",
+        "workspace",
+        "phone",
+        unique=True,
+        sqlite_where=_OPEN,
+        postgresql_where=_OPEN,
+    ),
+    sa.Index("uq_attempts_call", "call_id", unique=True),
+    sa.Index("ix_attempts_open", "workspace", "state", sqlite_where=_OPEN, postgresql_where=_OPEN),
+    sa.Index("ix_attempts_campaign", "campaign_id", "state"),
+    sa.Index("ix_attempts_lead", "lead_id"),
+    # Rolling caps: attempts on a number over all campaigns.
+    sa.Index("ix_attempts_phone", "workspace", "phone", "dialing_at"),
+    # The last dials of a campaign, for pausing on refusals.
+    sa.Index("ix_attempts_recent", "campaign_id", "claimed_at"),
+)
+
+events = sa.Table(
+    "events",
+    metadata,
+    sa.Column("id", _ROW_ID, primary_key=True),
+    _ms("at", nullable=False),
+    _ms("at_real", nullable=False),
+    sa.Column("campaign_id", sa.Text, nullable=False),
+    sa.Column("lead_id", sa.BigInteger),
+    sa.Column("attempt_id", sa.Text),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("from_state", sa.Text),
+    sa.Column("to_state", sa.Text, nullable=False),
+    sa.Column("detail", sa.Text),
+    sa.CheckConstraint("subject IN ('attempt', 'campaign', 'lead')", name="subject"),
+    sa.Index("ix_events_campaign", "campaign_id", "id"),
+    sa.Index("ix_events_lead", "lead_id"),
+)
+
+suppressions = sa.Table(
+    "suppressions",
+    metadata,
+    sa.Column("phone", sa.Text, primary_key=True),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    _ms("added_at", nullable=False),
+)
+
+HOLDING_STATES = sorted(SLOT_HOLDING)
+OPEN_STATES = sorted(OPEN_ATTEMPT)

@@ -1,0 +1,139 @@
+"""The account as last seen: its limit, calls of others, refusals for concurrency, and whose turn it is to poll."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from campaigns.domain.pacing import ceiling, foreign_calls, smoothed_rate
+from campaigns.store.database import Database
+from campaigns.store.events import real_ms
+from campaigns.store.schema import workspaces
+
+#: Snapshots over which calls of others are remembered.
+_REMEMBERED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """limit None: never seen. age_ms: real time since the last snapshot. trouble: why the last one failed."""
+
+    limit: int | None
+    reserved_inbound: int
+    foreign: int
+    age_ms: int | None
+    shrunk_to: int | None
+    trouble: str | None
+    ended_rate: float
+
+    def ceiling(self, reserve: int = 0) -> int:
+        """Lines that outbound calls may use now; none while the limit was never seen."""
+        if self.limit is None:
+            return 0
+        return ceiling(self.limit, self.reserved_inbound, reserve, self.shrunk_to)
+
+
+class WorkspaceRows:
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def ensure(self, name: str) -> None:
+        with self._db.read() as connection:
+            if connection.execute(sa.select(workspaces.c.name).where(workspaces.c.name == name)).first():
+                return
+        with self._db.write() as connection:
+            connection.execute(self._db.insert_ignore(workspaces).values(name=name))
+
+    def account(self, name: str) -> Account:
+        with self._db.read() as connection:
+            row = connection.execute(sa.select(workspaces).where(workspaces.c.name == name)).first()
+        if row is None:
+            return Account(None, 0, 0, None, None, None, 0.0)
+        now = real_ms()
+        shrunk = row.shrunk_to if row.shrunk_until_real and row.shrunk_until_real > now else None
+        return Account(
+            limit=row.line_limit,
+            reserved_inbound=row.reserved_inbound,
+            foreign=foreign_calls(json.loads(row.foreign_seen)),
+            age_ms=None if row.observed_real is None else now - row.observed_real,
+            shrunk_to=shrunk,
+            trouble=row.trouble,
+            ended_rate=row.ended_rate,
+        )
+
+    def observe(self, name: str, limit: int, reserved_inbound: int, excess: int) -> None:
+        """Keep a snapshot. excess: calls in progress on the account less our own open attempts."""
+        with self._db.write() as connection:
+            seen = connection.execute(
+                sa.select(workspaces.c.foreign_seen).where(workspaces.c.name == name)
+            ).scalar_one()
+            remembered = [*json.loads(seen), excess][-_REMEMBERED:]
+            connection.execute(
+                sa.update(workspaces)
+                .where(workspaces.c.name == name)
+                .values(
+                    line_limit=limit,
+                    reserved_inbound=reserved_inbound,
+                    foreign_seen=json.dumps(remembered),
+                    observed_real=real_ms(),
+                    trouble=None,
+                )
+            )
+
+    def note_trouble(self, name: str, trouble: str) -> None:
+        """The account could not be asked; what was seen before keeps its age."""
+        with self._db.write() as connection:
+            connection.execute(sa.update(workspaces).where(workspaces.c.name == name).values(trouble=trouble))
+
+    def shrink(self, name: str, to: int, seconds: float) -> None:
+        """A refusal for concurrency: no more than `to` lines for so long (real seconds); asks anew at once."""
+        with self._db.write() as connection:
+            connection.execute(
+                sa.update(workspaces)
+                .where(workspaces.c.name == name)
+                .values(shrunk_to=to, shrunk_until_real=real_ms() + int(seconds * 1000), observed_real=None)
+            )
+
+    def take_poll_turn(self, name: str) -> bool:
+        """Whether the caller polls now: exactly one of all who ask when the time has come.
+
+        The turn is held for ten seconds, so that a poller that died in it is followed by another.
+        """
+        now = real_ms()
+        with self._db.read() as connection:
+            due = connection.execute(
+                sa.select(workspaces.c.next_poll_real).where(workspaces.c.name == name)
+            ).scalar()
+        if due is not None and now < due <= now + 60_000:
+            return False
+        with self._db.write() as connection:
+            won = connection.execute(
+                sa.update(workspaces)
+                .where(
+                    workspaces.c.name == name,
+                    # A turn far in the future means that the machine's clock was set back.
+                    sa.or_(
+                        workspaces.c.next_poll_real.is_(None),
+                        workspaces.c.next_poll_real <= now,
+                        workspaces.c.next_poll_real > now + 60_000,
+                    ),
+                )
+                .values(next_poll_real=now + 10_000)
+            )
+        return won.rowcount == 1
+
+    def end_poll_turn(self, name: str, ended: int, interval: float) -> float:
+        """Note how many calls ended and when (real seconds) the next turn is. Returns the smoothed rate."""
+        now = real_ms()
+        with self._db.write() as connection:
+            row = connection.execute(sa.select(workspaces).where(workspaces.c.name == name)).one()
+            seconds = (now - row.last_poll_real) / 1000 if row.last_poll_real else 1.0
+            rate = smoothed_rate(row.ended_rate, ended, min(60.0, max(0.0, seconds)))
+            connection.execute(
+                sa.update(workspaces)
+                .where(workspaces.c.name == name)
+                .values(last_poll_real=now, ended_rate=rate, next_poll_real=now + int(interval * 1000))
+            )
+        return rate

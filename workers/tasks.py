@@ -1,0 +1,86 @@
+"""Thin tasks: unpack ids, call one service, enqueue what it returned."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable
+
+import structlog
+from kombu.exceptions import OperationalError
+
+from campaigns.runtime import open_context
+from campaigns.services import dial as dialing
+from campaigns.services import dispatch, results
+from campaigns.services import reconcile as reconciling
+from campaigns.services.context import Context
+from campaigns.settings import load_settings
+from workers.app import app
+
+log = structlog.get_logger(__name__)
+
+_lock = threading.Lock()
+_contexts: dict[int, Context] = {}
+
+
+def context() -> Context:
+    """The process's own store, client and clock, made at the first task (an HTTP client does not survive a fork)."""
+    with _lock:
+        found = _contexts.get(os.getpid())
+        if found is None:
+            found = _contexts[os.getpid()] = open_context(load_settings())
+        return found
+
+
+def _enqueue_dials(attempt_ids: Iterable[str]) -> None:
+    """A message per attempt. With the broker away they are lost, and the claims go back when their lease ends."""
+    ids = list(attempt_ids)
+    if not ids:
+        return
+    try:
+        with app.amqp.producer_pool.acquire(block=True) as producer:
+            for attempt_id in ids:
+                dial.apply_async((attempt_id,), producer=producer, retry=False)
+    except OperationalError as error:
+        log.warning("broker_away", lost=len(ids), error=str(error))
+
+
+@app.task(name="campaigns.pace")
+def pace() -> None:
+    _enqueue_dials(dispatch.pace(context()))
+
+
+@app.task(name="campaigns.dial")
+def dial(attempt_id: str) -> None:
+    outcome = dialing.dial(context(), attempt_id)
+    if outcome.dialed is dialing.Dialed.LATER:
+        dial.apply_async((attempt_id,), countdown=outcome.again_in)
+    elif outcome.dialed is dialing.Dialed.GIVEN_BACK:
+        pace.apply_async(expires=1.0)
+
+
+@app.task(name="campaigns.poll")
+def poll() -> None:
+    polled = results.poll(context())
+    if polled.ended:
+        pace.apply_async(expires=5.0)
+    for attempt_id in polled.settle:
+        settle.delay(attempt_id)
+    if polled.next_in is not None:
+        poll.apply_async(countdown=polled.next_in)
+
+
+@app.task(name="campaigns.settle")
+def settle(attempt_id: str) -> None:
+    results.settle(context(), attempt_id)
+
+
+@app.task(name="campaigns.reconcile")
+def reconcile() -> None:
+    if reconciling.reconcile(context()).anything:
+        pace.apply_async(expires=1.0)
+
+
+@app.task(name="campaigns.housekeeping")
+def housekeeping() -> None:
+    context().store.database.checkpoint()
