@@ -12,12 +12,7 @@ from celery.signals import beat_init, setup_logging, worker_init
 
 from campaigns.logs import configure_logs
 from campaigns.settings import load_settings
-
-DIAL, PACE, RESULTS, MAINTENANCE = "dial", "pace", "results", "maintenance"
-#: Queues of the process that dials, and of the one that decides; apart, so that slow dials never delay a decision.
-DIAL_QUEUES, CONTROL_QUEUES = (DIAL,), (PACE, RESULTS, MAINTENANCE)
-#: Threads of a dialing process: one shared HTTP client degrades beyond it, so more processes, not more threads.
-DIAL_THREADS, CONTROL_THREADS = 64, 12
+from workers.queues import DIAL, DIAL_THREADS, MAINTENANCE, PACE, RESULTS
 
 
 def broker_url(redis_url: str) -> str:

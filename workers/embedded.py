@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -66,7 +66,7 @@ def _die_with_parent() -> None:
 
 @dataclass
 class Child:
-    """One supervised process. starts: how often it was started."""
+    """One supervised process. starts: how often it was started; 0 while it is one that we found running."""
 
     name: str
     command: Sequence[str]
@@ -75,6 +75,14 @@ class Child:
     process: subprocess.Popen[bytes] | None = None
     starts: int = 0
     started_at: float = 0.0
+    found_running: Callable[[], bool] | None = None
+    shut_down: Callable[[], None] | None = None
+
+    @property
+    def gone(self) -> bool:
+        if self.process is None:
+            return self.found_running is None or not self.found_running()
+        return self.process.poll() is not None
 
     def start(self) -> None:
         with self.log_path.open("ab") as output:
@@ -114,15 +122,19 @@ class Stack:
 
     def add(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> Child:
         """Start a supervised child; its output goes to `logs/NAME.log` in the home."""
-        self.logs.mkdir(parents=True, exist_ok=True)
         child = Child(name, command, environment, self.logs / f"{name}.log")
-        child.start()
+        self._supervise(child)
+        return child
+
+    def _supervise(self, child: Child) -> None:
+        self.logs.mkdir(parents=True, exist_ok=True)
+        if child.gone:
+            child.start()
         with self._lock:
             self.children.append(child)
         if self._watcher is None:
             self._watcher = threading.Thread(target=self._watch, name="supervisor", daemon=True)
             self._watcher.start()
-        return child
 
     def valkey(self) -> str:
         """Start the private server, or adopt the one that a killed runner left behind. Returns its URL."""
@@ -137,40 +149,40 @@ class Stack:
         url = f"unix://{path}"
         if path.exists() and not answers(url):
             path.unlink()
-        child = None
-        if not path.exists():
-            command = [
-                server_binary(), "--port", "0", "--unixsocket", str(path), "--unixsocketperm", "700",
-                "--dir", str(data), "--appendonly", "yes", "--appendfsync", "everysec", "--save", "",
-                "--maxmemory-policy", "noeviction", "--daemonize", "no",
-            ]  # fmt: skip
-            child = self.add("valkey", command, {})
+        command = [
+            server_binary(), "--port", "0", "--unixsocket", str(path), "--unixsocketperm", "700",
+            "--dir", str(data), "--appendonly", "yes", "--appendfsync", "everysec", "--save", "",
+            "--maxmemory-policy", "noeviction", "--daemonize", "no",
+        ]  # fmt: skip
+        # One that a killed runner left behind may still be on its way out: it is replaced when it goes.
+        child = Child("valkey", command, {}, self.logs / "valkey.log", found_running=lambda: answers(url))
+        child.shut_down = lambda: _shut_down(url)
+        self._supervise(child)
         deadline = time.monotonic() + _STARTS_IN
         while not answers(url):
-            gone = child is not None and child.process is not None and child.process.poll() is not None
-            if time.monotonic() > deadline or (gone and child is not None and child.starts > 2):
-                words = child.last_words() if child else "it does not answer"
+            if time.monotonic() > deadline or (child.gone and child.starts > 2):
                 raise CampaignsError(
-                    f"the embedded message server did not start: {words}",
-                    f"look into {self.logs / 'valkey.log'}, or set CAMPAIGNS_REDIS_URL to a server of your own",
+                    f"the embedded message server did not start: {child.last_words()}",
+                    f"look into {child.log_path}, or set CAMPAIGNS_REDIS_URL to a server of your own",
                 )
             time.sleep(0.02)
         return url
 
-    def celery(self, name: str, arguments: Sequence[str], environment: Mapping[str, str]) -> Child:
-        """A `celery` child of this project's app."""
-        return self.add(name, [sys.executable, "-m", "celery", "-A", "workers.app", *arguments], environment)
+    def celery(self, name: str, app: str, arguments: Sequence[str], environment: Mapping[str, str]) -> Child:
+        """A `celery` child; `app` is the module of the Celery app."""
+        return self.add(name, [sys.executable, "-m", "celery", "-A", app, *arguments], environment)
 
     def _watch(self) -> None:
         while not self._stopping.wait(0.2):
             with self._lock:
                 for child in self.children:
-                    if child.process is None or child.process.poll() is None or self._stopping.is_set():
+                    if self._stopping.is_set() or not child.gone:
                         continue
                     # One that falls over again and again is not started more than once a second.
                     if time.monotonic() - child.started_at < min(1.0, 0.25 * child.starts):
                         continue
-                    log.warning("child_restarted", name=child.name, exit_code=child.process.returncode)
+                    code = child.process.returncode if child.process else None
+                    log.warning("child_restarted", name=child.name, exit_code=code)
                     child.start()
 
     def stop(self) -> None:
@@ -183,6 +195,9 @@ class Stack:
             others = [child for child in self.children if child not in servers]
             for group in (others, servers):
                 _stop_all(group)
+            for child in servers:
+                if child.process is None and child.shut_down is not None:
+                    child.shut_down()
             self.children.clear()
 
     def __enter__(self) -> Stack:
@@ -217,6 +232,13 @@ def answers(url: str) -> bool:
         return False
     finally:
         client.close()
+
+
+def _shut_down(url: str) -> None:
+    client: Any = redis.Redis.from_url(url, socket_timeout=2)
+    with contextlib.suppress(redis.RedisError, OSError):
+        client.shutdown(nosave=True)
+    client.close()
 
 
 class HomeLock:

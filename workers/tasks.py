@@ -10,8 +10,8 @@ import structlog
 from kombu.exceptions import OperationalError
 
 from campaigns.runtime import open_context
+from campaigns.services import breaker, dispatch, results
 from campaigns.services import dial as dialing
-from campaigns.services import dispatch, results
 from campaigns.services import reconcile as reconciling
 from campaigns.services.context import Context
 from campaigns.settings import load_settings
@@ -62,12 +62,13 @@ def dial(attempt_id: str) -> None:
 @app.task(name="campaigns.poll")
 def poll() -> None:
     polled = results.poll(context())
+    if polled is None:
+        return
     if polled.ended:
-        pace.apply_async(expires=5.0)
-    for attempt_id in polled.settle:
+        _enqueue_dials(dispatch.pace(context()))
+    poll.apply_async(countdown=polled.next_in)
+    for attempt_id in results.follow_up(context(), polled):
         settle.delay(attempt_id)
-    if polled.next_in is not None:
-        poll.apply_async(countdown=polled.next_in)
 
 
 @app.task(name="campaigns.settle")
@@ -77,7 +78,8 @@ def settle(attempt_id: str) -> None:
 
 @app.task(name="campaigns.reconcile")
 def reconcile() -> None:
-    if reconciling.reconcile(context()).anything:
+    changed = breaker.watch_over(context())
+    if reconciling.reconcile(context()).anything or changed:
         pace.apply_async(expires=1.0)
 
 

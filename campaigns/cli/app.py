@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import typer
 
-from campaigns.cli import account, processes, reading, run, steering
+from campaigns.cli import account, auditing, processes, reading, run, steering
 from campaigns.cli.output import errors_to
 
 app = typer.Typer(
@@ -18,7 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (run, steering, reading, account, processes):
+for group in (run, steering, reading, auditing, account, processes):
     group.register(app)
 
 

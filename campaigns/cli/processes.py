@@ -19,7 +19,7 @@ def register(app: typer.Typer) -> None:
     app.command("simulator")(simulator)
 
 
-def _celery(*arguments: str) -> None:
+def _celery(app: str, *arguments: str) -> None:
     """Become Celery: its own signal handling, no process of ours in between."""
     settings = load_settings()
     if not settings.redis_url:
@@ -29,7 +29,7 @@ def _celery(*arguments: str) -> None:
         )
     open_retell(settings).close()
     open_store(settings).close()
-    os.execvp(sys.executable, [sys.executable, "-m", "celery", "-A", "workers.app", *arguments])
+    os.execvp(sys.executable, [sys.executable, "-m", "celery", "-A", app, *arguments])
 
 
 def worker(
@@ -42,7 +42,7 @@ def worker(
     ] = None,
 ) -> None:
     """A Celery worker. For more throughput start more of them, not more threads."""
-    from workers.app import CONTROL_QUEUES, CONTROL_THREADS, DIAL_QUEUES, DIAL_THREADS
+    from workers.queues import CONTROL_QUEUES, CONTROL_THREADS, DIAL_QUEUES, DIAL_THREADS
 
     if not (dials or control):
         raise UsageError("a worker must take something", "leave out one of --no-dial and --no-control")
@@ -50,12 +50,21 @@ def worker(
         raise UsageError(f"--threads must be 1 to {DIAL_THREADS}", "start more workers instead")
     queues = (DIAL_QUEUES if dials else ()) + (CONTROL_QUEUES if control else ())
     count = threads or (DIAL_THREADS if dials else CONTROL_THREADS)
-    _celery("worker", "-Q", ",".join(queues), "-c", str(count), "--without-gossip", "--without-mingle")
+    _celery(
+        "workers.app",
+        "worker",
+        "-Q",
+        ",".join(queues),
+        "-c",
+        str(count),
+        "--without-gossip",
+        "--without-mingle",
+    )
 
 
 def beat() -> None:
     """Celery beat: the tick that makes sure that nothing ever stops. Two at once do no harm."""
-    _celery("beat", "--pidfile", "")
+    _celery("workers.beat", "beat", "--pidfile", "")
 
 
 def simulator(

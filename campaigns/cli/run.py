@@ -29,15 +29,17 @@ from campaigns.logs import configure_logs
 from campaigns.runtime import open_retell, open_store
 from campaigns.services.export import export_results
 from campaigns.services.imports import export_rejects
-from campaigns.services.report import Status, status, summarize
+from campaigns.services.report import status, summarize
 from campaigns.services.simulation import RETRY, SPEED, simulated_clock
 from campaigns.settings import SIMULATOR, Settings, load_settings
 from campaigns.store import Store
-from workers.app import CONTROL_QUEUES, CONTROL_THREADS, DIAL_QUEUES, DIAL_THREADS
 from workers.embedded import HomeLock, Stack
+from workers.queues import CONTROL_QUEUES, CONTROL_THREADS, DIAL_QUEUES, DIAL_THREADS
 
 DRAINED = "the runner was stopped with Ctrl-C: run the same command again to go on"
 _LOOK_EVERY = 0.4
+#: Real seconds that a drained runner waits for the analyses of calls that are over; later ones wait for the next run.
+_SETTLE_GRACE = 15.0
 
 
 def register(app: typer.Typer) -> None:
@@ -156,8 +158,9 @@ class _Runner:
                     clock = simulated_clock(store, campaign, self._clock.now(), self._speed)
                     settings = settings.model_copy(update={"clock_spec": clock.spec()})
                     self._clock = clock
-                self._start_simulator(stack, settings)
+                port = self._start_simulator(stack, settings)
                 settings = self._start_workers(stack, settings)
+                _wait_for_port(port, stack)
             signal.signal(signal.SIGINT, self._stop)
             start(store, settings, campaign)
             self._watch()
@@ -173,7 +176,7 @@ class _Runner:
 
     # -- the stack -------------------------------------------------------------------------------------------
 
-    def _start_simulator(self, stack: Stack, settings: Settings) -> None:
+    def _start_simulator(self, stack: Stack, settings: Settings) -> int:
         port = settings.base_url.rsplit(":", 1)[1]
         ledger = settings.home.resolve() / "simulator.jsonl"
         stack.add(
@@ -190,7 +193,7 @@ class _Runner:
             ],
             _environment(settings),
         )
-        _wait_for_port(int(port), stack)
+        return int(port)
 
     def _start_workers(self, stack: Stack, settings: Settings) -> Settings:
         """The message server and the Celery processes, told everything by their environment."""
@@ -204,10 +207,11 @@ class _Runner:
         ):
             stack.celery(
                 name,
+                "workers.app",
                 ["worker", "-n", f"{name}@campaigns", "-Q", ",".join(queues), "-c", str(threads), *common],
                 environment,
             )
-        stack.celery("beat", ["beat", "--pidfile", "", "-l", "WARNING"], environment)
+        stack.celery("beat", "workers.beat", ["beat", "--pidfile", "", "-l", "WARNING"], environment)
         return settings
 
     # -- watching --------------------------------------------------------------------------------------------
@@ -215,6 +219,7 @@ class _Runner:
     def _watch(self) -> None:
         """Show progress until the campaign ends, pauses itself, or the runner is told to stop and has drained."""
         draining = False
+        quiet_since: float | None = None
         with Progress(self._out.console, self._clock) as progress:
             while True:
                 if self._stops and not draining:
@@ -223,19 +228,20 @@ class _Runner:
                 current = status(self._store, self._campaign(), self._clock.now())
                 note = ""
                 if draining:
-                    note = f"draining: {_open_attempts(current)} calls are left to finish; Ctrl-C again leaves them"
+                    note = f"draining: {current.own} calls are left to finish; Ctrl-C again leaves them"
                 progress.show(current, note)
-                if self._over(current, draining):
-                    return
+                going_on = (
+                    current.campaign.state in (CampaignState.RUNNING, CampaignState.SCHEDULED)
+                    or current.campaign.resume_at is not None
+                )
+                if current.own or going_on:
+                    quiet_since = None
+                else:
+                    quiet_since = quiet_since or time.monotonic()
+                    waited = time.monotonic() - quiet_since > _SETTLE_GRACE
+                    if not current.attempts["ended"] or waited:
+                        return
                 time.sleep(_LOOK_EVERY)
-
-    @staticmethod
-    def _over(current: Status, draining: bool) -> bool:
-        if current.campaign.state in FINAL_CAMPAIGN and _open_attempts(current) == 0:
-            return True
-        return (current.campaign.state == CampaignState.PAUSED and _open_attempts(current) == 0) or (
-            draining and current.campaign.state != CampaignState.RUNNING and _open_attempts(current) == 0
-        )
 
     # -- the end ---------------------------------------------------------------------------------------------
 
@@ -257,10 +263,6 @@ class _Runner:
         return NEEDS_A_PERSON if summary.status.needs_a_person else 0
 
 
-def _open_attempts(current: Status) -> int:
-    return current.own + current.attempts["ended"]
-
-
 def _environment(settings: Settings) -> Mapping[str, str]:
     """What the children are told; more than they inherit, since a `.env` file may have said it."""
     return {
@@ -274,6 +276,8 @@ def _environment(settings: Settings) -> Mapping[str, str]:
         "CAMPAIGNS_DIAL_TIMEOUT": str(settings.dial_timeout),
         "CAMPAIGNS_POLL_INTERVAL": "" if settings.poll_interval is None else str(settings.poll_interval),
         "CAMPAIGNS_RUNNER": str(os.getpid()),
+        # glibc gives every thread an arena of its own; idle threads then cost more than the program.
+        "MALLOC_ARENA_MAX": "2",
     }
 
 

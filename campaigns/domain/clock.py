@@ -6,11 +6,15 @@ Leases and network time-outs are *real* time always: a suspended worker is suspe
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 
 
 class Clock(Protocol):
@@ -48,14 +52,17 @@ class ScaledClock:
             raise ValueError("the clock's start needs a UTC offset, as in 2026-03-08T13:30:00Z")
         if not self.speed > 0:
             raise ValueError("the clock's speed must be above zero")
+        if not (math.isfinite(self.speed) and math.isfinite(self.anchor)):
+            raise ValueError("the clock's speed and anchor must be finite numbers")
 
     def now(self) -> datetime:
         return (self.start + timedelta(seconds=(self.unix_time() - self.anchor) * self.speed)).astimezone(UTC)
 
     def spec(self) -> str:
         """The text form that `parse_clock` reads, as kept in CAMPAIGNS_CLOCK."""
-        start = self.start.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        return f"{start},{self.speed:g},{self.anchor!r}"
+        start = self.start.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        # In full, not rounded: all processes must see the very same instants.
+        return f"{start},{repr(self.speed).removesuffix('.0')},{self.anchor!r}"
 
 
 def parse_clock(spec: str) -> Clock:
@@ -79,7 +86,7 @@ def parse_clock(spec: str) -> Clock:
 
 def to_ms(instant: datetime) -> int:
     """Milliseconds since the Unix epoch, the unit of every `*_at` column."""
-    return int(instant.timestamp() * 1000)
+    return (instant - _EPOCH) // _MILLISECOND
 
 
 def from_ms(ms: int) -> datetime:

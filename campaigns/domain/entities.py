@@ -67,11 +67,15 @@ def campaign_windows(specs: tuple[str, ...]) -> Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Campaign:
+    """resume_at: when the breaker lets a paused campaign try again. trips: how often it has paused it in a row."""
+
     id: str
     name: str
     workspace: str
     state: CampaignState
     reason: str | None
+    resume_at: datetime | None
+    trips: int
     options: CampaignOptions
     created_at: datetime
     launched_at: datetime | None
@@ -150,6 +154,8 @@ class UnknownDial:
     state: AttemptState
     dialing_at: datetime
     dialing_real_ms: int
+    first_sent_real_ms: int
+    sends: int
     searches: int
 
 

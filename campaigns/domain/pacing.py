@@ -14,10 +14,14 @@ from datetime import datetime
 CPS_MARGIN = 1.05
 #: Attempts claimed ahead of the calls-per-second limit, in seconds of it: enough to never wait for the pacer.
 CLAIM_AHEAD_SECONDS = 1.5
-#: Poll requests that one finished call may cost on average.
-POLLS_PER_CALL = 0.5
-SHORTEST_POLL = 0.2
-LONGEST_POLL = 2.0
+#: Attempts that may wait for the workers of all hosts; a worker process takes up about 200 a second.
+MOST_WAITING = 400
+#: Poll requests that one finished call pays for.
+POLLS_PER_CALL = 0.57
+#: Credit to begin with, so that the first ends are not missed, and the debt at which polling is slowest.
+MOST_CREDIT, DEEPEST_DEBT = 8.0, -18.0
+SHORTEST_POLL, LONGEST_POLL = 0.22, 2.0
+IDLE_POLL = 1.0
 #: After a refusal for concurrency the ceiling comes down to what was open, for this long (real seconds).
 SHRINK_SECONDS = 10.0
 
@@ -54,13 +58,17 @@ def foreign_calls(observations: Sequence[int]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What one campaign could use: callable leads, its own cap on calls in progress, and those in progress."""
+    """What one campaign could use: callable leads, its own cap on calls in progress, and those in progress.
+
+    served_at: when it last got a line; any unit, 0 = never.
+    """
 
     campaign_id: str
     weight: float
     callable: int
     own: int
     cap: int | None = None
+    served_at: int = 0
 
     @property
     def room(self) -> int:
@@ -68,49 +76,56 @@ class Demand:
 
 
 def deal(free: int, demands: Sequence[Demand]) -> dict[str, int]:
-    """Deal free slots one by one to the campaign that is furthest below its weighted share of calls in progress.
+    """Deal free slots one by one to the campaign with the fewest calls in progress for its weight.
 
-    What a campaign cannot use flows to the others at once.
+    Of equals the one that has waited longest comes first, so that nobody starves where there are more campaigns
+    than lines. What a campaign cannot use flows to the others at once.
     """
     dealt: dict[str, int] = {demand.campaign_id: 0 for demand in demands}
     for _ in range(free):
         open_to = [demand for demand in demands if dealt[demand.campaign_id] < demand.room]
         if not open_to:
             break
-        neediest = min(open_to, key=lambda d: ((d.own + dealt[d.campaign_id] + 1) / d.weight, d.campaign_id))
+        neediest = min(
+            open_to,
+            key=lambda d: ((d.own + dealt[d.campaign_id]) / d.weight, d.served_at, d.campaign_id),
+        )
         dealt[neediest.campaign_id] += 1
     return dealt
 
 
-def claim_room(cps: float | None, waiting: int) -> int | None:
-    """How many attempts may be claimed beyond the `waiting` ones without outrunning the calls per second.
+def claim_room(cps: float | None, waiting: int) -> int:
+    """How many attempts may be claimed beyond the `waiting` ones.
 
-    None: no limit. A claim holds a slot, so claiming what cannot be dialed within a moment only ages it.
+    A claim holds a slot and ages: what cannot be dialed within a moment, by the calls per second or by the
+    workers, is better left to the next pacing.
     """
-    if cps is None:
-        return None
-    return max(0, int(cps * CLAIM_AHEAD_SECONDS) + 1 - waiting)
+    ahead = MOST_WAITING if cps is None else min(MOST_WAITING, int(cps * CLAIM_AHEAD_SECONDS) + 1)
+    return max(0, ahead - waiting)
 
 
-def poll_interval(open_calls: int, ended_per_second: float, fixed: float | None = None) -> float:
-    """Real seconds until the open calls are looked at again.
+def poll_credit(credit: float, ended: int, open_calls: int) -> float:
+    """Credit after one poll: each call that it found ended pays for a share of a request, the poll costs one.
 
-    Often enough that a freed slot is seen soon, seldom enough that a finished call costs half a request:
-    interval = polls per call / calls that end per second, within bounds. `fixed` overrides (CAMPAIGNS_POLL_INTERVAL).
+    So polling costs POLLS_PER_CALL requests per call in the long run, however long calls are. Without open calls
+    nothing is asked, and the credit is whole again.
+    """
+    if open_calls == 0:
+        return MOST_CREDIT
+    return max(DEEPEST_DEBT, min(MOST_CREDIT, credit + POLLS_PER_CALL * ended - 1))
+
+
+def poll_interval(credit: float, open_calls: int, fixed: float | None = None) -> float:
+    """Real seconds until the open calls are looked at again: short while there is credit, longer with the debt.
+
+    fixed: overrides all of it (CAMPAIGNS_POLL_INTERVAL).
     """
     if fixed is not None:
         return fixed
-    if open_calls == 0 or ended_per_second <= 0:
-        return 1.0
-    return min(LONGEST_POLL, max(SHORTEST_POLL, 1.0 / (ended_per_second / POLLS_PER_CALL)))
-
-
-def smoothed_rate(previous: float, ended: int, seconds: float, memory: float = 5.0) -> float:
-    """Exponentially weighted calls ended per real second, with a memory in seconds."""
-    if seconds <= 0:
-        return previous
-    share = min(1.0, seconds / memory)
-    return previous + share * (ended / seconds - previous)
+    if open_calls == 0:
+        return IDLE_POLL
+    debt = max(0.0, -credit) / -DEEPEST_DEBT
+    return SHORTEST_POLL + debt * (LONGEST_POLL - SHORTEST_POLL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,10 +30,10 @@ def parse_delay(text: str) -> timedelta:
     match = _DELAY.match(text.strip())
     if not match:
         raise RetryError(f"{text.strip()!r} is not a delay: write a number and s, m, h or d, as 30m")
-    delay = timedelta(seconds=float(match[1]) * _UNITS[match[2]])
-    if delay > LONGEST_DELAY:
+    seconds = float(match[1]) * _UNITS[match[2]]
+    if seconds > LONGEST_DELAY.total_seconds():
         raise RetryError(f"{text.strip()!r} is longer than a year: shorten it")
-    return delay
+    return timedelta(seconds=seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,19 +122,19 @@ def decide(
     latest: of the attempt just settled. history: (outcome, charged) of every settled attempt of the lead, this
     one included. A retry is measured from the dial and never lies in the past.
     """
-    same = sum(1 for outcome, _ in history if outcome == latest.outcome)
+    # What costs no attempt uses up no delay of what does, though both may be platform errors.
+    same = sum(1 for seen in history if seen == (latest.outcome, latest.charged))
     if latest.outcome is Outcome.UNKNOWN:
         return Hold("unknown_outcome", "look at the call, then release the lead or cancel it")
     if latest.outcome is Outcome.CONFIG_ERROR:
         # The campaign pauses; the lead is as good as new when the account is mended.
         return RetryAt(now)
     if not latest.charged:
-        free = sum(1 for outcome, charged in history if not charged and outcome == latest.outcome)
-        if free > FREE_RETRIES:
+        if same > FREE_RETRIES:
             return Hold(
                 "platform_error", "the provider failed again and again on this number: release it later"
             )
-        return RetryAt(max(now, dialed_at + FREE_BACKOFF * 2 ** (free - 1)))
+        return RetryAt(max(now, dialed_at + FREE_BACKOFF * 2 ** (same - 1)))
     contact = latest.outcome in CONTACTS
     ending: LeadDecision = Reached() if contact else Exhausted(f"no retry left after {latest.outcome}")
     if latest.outcome in NEVER_RETRIED:

@@ -37,7 +37,7 @@ class AttemptState(StrEnum):
     AMBIGUOUS = "ambiguous"  # it may be ringing: searched for, never repeated without proof
     ENDED = "ended"  # the provider says it is over; the slot is free
     SETTLED = "settled"  # final: outcome fixed, lead decided
-    UNRESOLVED = "unresolved"  # final: nobody can say; the lead is held
+    UNRESOLVED = "unresolved"  # nobody can say: the lead is held until a person does
 
 
 CAMPAIGN_TRANSITIONS: dict[CampaignState, frozenset[CampaignState]] = {
@@ -74,7 +74,10 @@ LEAD_TRANSITIONS: dict[LeadState, frozenset[LeadState]] = {
             LeadState.CANCELLED,
         }
     ),
-    LeadState.HELD: frozenset({LeadState.PENDING, LeadState.CANCELLED, LeadState.SUPPRESSED}),
+    # In flight again when the call of its unresolved attempt turns up after all.
+    LeadState.HELD: frozenset(
+        {LeadState.PENDING, LeadState.IN_FLIGHT, LeadState.CANCELLED, LeadState.SUPPRESSED}
+    ),
     LeadState.REACHED: frozenset(),
     LeadState.EXHAUSTED: frozenset(),
     LeadState.SUPPRESSED: frozenset(),

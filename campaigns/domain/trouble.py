@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from campaigns.domain.outcomes import Outcome
+from campaigns.domain.states import AttemptState
 
 #: Key, payment, permission: one refusal is enough, since every dial meets it.
 ACCOUNT_REFUSALS = frozenset({401, 402, 403})
@@ -24,3 +29,65 @@ def pause_reason(latest: Sequence[tuple[int | None, str]], leads: int) -> str | 
     if len(row) == enough:
         return f"the last {enough} dials failed: {row[0][1]}" if enough > 1 else row[0][1]
     return None
+
+
+#: The breaker: over this share of at least so many dials in the sliding window (real time) pauses the campaign.
+BREAKER_SHARE, BREAKER_LEAST = 0.5, 5
+BREAKER_WINDOW = timedelta(seconds=120)
+#: Real time of the first pause; doubled at each trip in a row, up to the longest.
+FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=30), timedelta(minutes=15)
+#: While it tries again: calls in progress at most, and how many must go through before all is well.
+GENTLE_CALLS, GENTLE_SUCCESSES = 2, 3
+
+
+@dataclass(frozen=True, slots=True)
+class RecentDial:
+    """What one dial came to, as its row says."""
+
+    state: str
+    outcome: str | None
+    disconnection_reason: str | None
+    refusal_status: int | None
+    refusal: str | None
+
+    @property
+    def failed(self) -> bool:
+        """Whether the platform failed: no answer to the dial, nothing could be sent, or the call broke there."""
+        if self.state in (AttemptState.AMBIGUOUS, AttemptState.UNRESOLVED):
+            return True
+        if self.state == AttemptState.NOT_PLACED:
+            return self.refusal_status == 0 and self.refusal != LATE
+        # A full account is no failure; the slots see to that.
+        return (
+            self.outcome == Outcome.PLATFORM_ERROR
+            and self.disconnection_reason != "concurrency_limit_reached"
+        )
+
+    @property
+    def went_through(self) -> bool:
+        return (
+            self.state in (AttemptState.PLACED, AttemptState.ENDED, AttemptState.SETTLED) and not self.failed
+        )
+
+    @property
+    def why(self) -> str:
+        return self.disconnection_reason or self.refusal or self.state
+
+
+#: Refusal of a dial that a worker gave back because it had slept: nobody's failure.
+LATE = "woke_up_late"
+
+
+def breaker_trips(latest: Sequence[RecentDial]) -> str | None:
+    """The reason to pause for a while, or None. latest: dials within the window, newest first."""
+    counted = [dial for dial in latest if dial.failed or dial.went_through]
+    failed = [dial for dial in counted if dial.failed]
+    if len(counted) < BREAKER_LEAST or len(failed) <= BREAKER_SHARE * len(counted):
+        return None
+    words = "; ".join(dict.fromkeys(dial.why for dial in failed[:10]))
+    return f"{len(failed)} of the last {len(counted)} dials failed at the platform: {words[:300]}"
+
+
+def pause_length(trips: int) -> timedelta:
+    """Real time of the next pause after `trips` in a row."""
+    return min(LONGEST_PAUSE, FIRST_PAUSE * (1 << min(trips, 10)))

@@ -66,6 +66,8 @@ def _days(text: str | None) -> frozenset[int]:
             raise WindowError(f"{part!r} is not a day or a range of days: write as Mon-Fri, or Mon,Wed,Sat")
         first, last = ends[0] or 0, ends[-1] or 0
         days.update((first + step) % 7 for step in range((last - first) % 7 + 1))
+    if not days:
+        raise WindowError(f"{text!r} names no day: write as Mon-Fri, or Mon,Wed,Sat")
     return frozenset(days)
 
 

@@ -14,10 +14,10 @@ import structlog
 
 from campaigns.compliance import Refused as GateRefused
 from campaigns.compliance import may_call, rules_for
-from campaigns.domain.entities import DialOrder
+from campaigns.domain.entities import DialOrder, UnknownDial
 from campaigns.domain.pacing import SHRINK_SECONDS
 from campaigns.domain.states import AttemptState, CampaignState
-from campaigns.domain.trouble import REFUSALS_IN_A_ROW, pause_reason
+from campaigns.domain.trouble import LATE, REFUSALS_IN_A_ROW, pause_reason
 from campaigns.retell import (
     CreatePhoneCall,
     Deferred,
@@ -82,6 +82,7 @@ def dial(context: Context, attempt_id: str, awake: Callable[[], float] = awake_s
     waited = _take_turn(context, order)
     if waited is not None:
         return waited
+    started = awake()
     now = context.clock.now()
     refused = _gate(order, now)
     if refused is not None:
@@ -89,16 +90,55 @@ def dial(context: Context, attempt_id: str, awake: Callable[[], float] = awake_s
         store.attempts.give_back(attempt_id, AttemptState.CLAIMED, code, 0, next_at or now, now, hold)
         return DialResult(Dialed.GIVEN_BACK)
     request = _request(order)
-    started = awake()
     if not store.attempts.begin_dial(order, now, lease_ms(context.dial_timeout)):
         # Paused, cancelled or suppressed in this very moment, or another worker's by now.
         store.attempts.give_back(attempt_id, AttemptState.CLAIMED, "not_running", 0, now, now)
         return DialResult(Dialed.DROPPED)
     if awake() - started > FENCE_SECONDS:
         now = context.clock.now()
-        store.attempts.give_back(attempt_id, AttemptState.DIALING, "woke_up_late", 0, now, now)
+        store.attempts.give_back(attempt_id, AttemptState.DIALING, LATE, 0, now, now)
         return DialResult(Dialed.GIVEN_BACK)
     return _record(context, order, context.retell.create_phone_call(request))
+
+
+def redial(context: Context, one: UnknownDial, awake: Callable[[], float] = awake_seconds) -> bool:
+    """Send an ambiguous attempt again, same id, same idempotency key; the caller has the proof that nobody rang.
+
+    Whatever but a call id comes back leaves it ambiguous: the proof spoke of the sends before, not of this one.
+    False: not now (gate, calls per second), or the row has changed since the proof was taken.
+    """
+    attempts = context.store.attempts
+    order = attempts.dial_order(one.attempt_id)
+    now = context.clock.now()
+    if order is None or order.state != AttemptState.AMBIGUOUS or _gate(order, now) is not None:
+        return False
+    if order.options.cps is not None:
+        try:
+            ours, wait = context.limiter.reserve(context.workspace, order.options.cps, CPS_PATIENCE)
+        except redis.RedisError:
+            return False
+        if not ours:
+            return False
+        context.sleep(wait)
+    started = awake()
+    if not context.store.recovery.redial(one, context.clock.now(), lease_ms(context.dial_timeout)):
+        return False
+    log.warning("dial_sent_again", attempt=one.attempt_id, sends=one.sends + 1)
+    verdict: Verdict = Unknown("the worker woke up late")
+    if awake() - started <= FENCE_SECONDS:
+        verdict = context.retell.create_phone_call(_request(order))
+    if isinstance(verdict, Placed):
+        return _place(context, one.attempt_id, verdict.call_id)
+    why = verdict.message if isinstance(verdict, Refused | Deferred) else verdict.why
+    return attempts.doubt(one.attempt_id, f"sent again: {why}", context.clock.now(), FIRST_SEARCH_MS)
+
+
+def _place(context: Context, attempt_id: str, call_id: str) -> bool:
+    """Keep the call id; after a lease that ran out meanwhile the row is ambiguous, and this late answer settles it."""
+    attempts, now = context.store.attempts, context.clock.now()
+    return attempts.place(attempt_id, AttemptState.DIALING, call_id, now) or attempts.place(
+        attempt_id, AttemptState.AMBIGUOUS, call_id, now
+    )
 
 
 def _take_turn(context: Context, order: DialOrder) -> DialResult | None:
@@ -174,8 +214,7 @@ def _record(context: Context, order: DialOrder, verdict: Verdict) -> DialResult:
 
     match verdict:
         case Placed(call_id=call_id):
-            if not attempts.place(attempt_id, AttemptState.DIALING, call_id, now):
-                attempts.place(attempt_id, AttemptState.AMBIGUOUS, call_id, now)
+            _place(context, attempt_id, call_id)
             return DialResult(Dialed.PLACED)
         case NeverSent(why=why):
             log.warning("dial_not_sent", attempt=attempt_id, why=why)

@@ -8,6 +8,7 @@ from campaigns.compliance import rules_for
 from campaigns.domain.entities import Campaign
 from campaigns.domain.pacing import claim_order, claim_room
 from campaigns.domain.states import CampaignState
+from campaigns.domain.trouble import GENTLE_CALLS
 from campaigns.domain.windows import callable_until
 from campaigns.retell import RetellError, RetellRefused
 from campaigns.services.context import Context
@@ -17,8 +18,8 @@ log = structlog.get_logger(__name__)
 
 #: Real time for which a snapshot of the account is good enough to claim by; the poller renews it well before.
 SNAPSHOT_MS = 10_000
-#: Real time between the poller's snapshots while there is work.
-SNAPSHOT_EVERY_MS = 2_000
+#: Real time between the poller's snapshots while there is work: often where others use the account as well.
+SNAPSHOT_SHARED_MS, SNAPSHOT_ALONE_MS = 2_000, 5_000
 #: A snapshot this old still holds while Retell does not answer; then dialing stops until it does.
 SNAPSHOT_STALE_MS = 60_000
 #: Real time after which a claim that no worker took up is given back.
@@ -54,12 +55,20 @@ def observe_account(context: Context) -> Account:
     return store.workspaces.account(workspace)
 
 
-def current_account(context: Context, max_age_ms: int = SNAPSHOT_MS) -> Account:
-    """The account as last seen, asked anew when that is older than `max_age_ms` of real time."""
+def current_account(context: Context) -> Account:
+    """The account as last seen, asked anew when that is too old to claim by."""
     account = context.store.workspaces.account(context.workspace)
-    if account.age_ms is None or not 0 <= account.age_ms <= max_age_ms:
+    if account.age_ms is None or not 0 <= account.age_ms <= SNAPSHOT_MS:
         account = observe_account(context)
     return account
+
+
+def keep_account_fresh(context: Context) -> None:
+    """The poller's part: ask before the pacer has to, best right after ended calls were taken off the books."""
+    account = context.store.workspaces.account(context.workspace)
+    every = SNAPSHOT_SHARED_MS if account.foreign else SNAPSHOT_ALONE_MS
+    if account.age_ms is None or not 0 <= account.age_ms <= every:
+        observe_account(context)
 
 
 def pace(context: Context) -> list[str]:
@@ -107,7 +116,7 @@ def claim_plans(context: Context, running: list[Campaign]) -> list[ClaimPlan]:
             ClaimPlan(
                 campaign_id=campaign.id,
                 weight=options.weight,
-                cap=options.concurrency,
+                cap=_cap(campaign),
                 room=claim_room(options.cps, waiting.get(campaign.id, 0)),
                 ranked=claim_order(open_until, segments[campaign.id]),
                 from_numbers=options.from_numbers,
@@ -117,3 +126,11 @@ def claim_plans(context: Context, running: list[Campaign]) -> list[ClaimPlan]:
             )
         )
     return plans
+
+
+def _cap(campaign: Campaign) -> int | None:
+    """The campaign's own cap on calls in progress; a small one while the breaker lets it try again."""
+    own = campaign.options.concurrency
+    if not campaign.trips:
+        return own
+    return GENTLE_CALLS if own is None else min(own, GENTLE_CALLS)

@@ -96,9 +96,9 @@ def import_file(
             sorting.chunk(writer, chunk)
             progress(summary.rows)
         writer.finish(summary.counts())
-        summary.file_id = writer.file_id
         if dry_run:
             raise _DryRun
+        summary.file_id = writer.file_id
     summary.warnings = file.warnings
     if rejects_to is not None:
         write_rejects(rejects_to, file.header, rejected)

@@ -10,15 +10,19 @@ from datetime import timedelta
 import structlog
 
 from campaigns.domain.entities import UnknownDial
+from campaigns.domain.recovery import Absence, may_send_again
 from campaigns.domain.states import AttemptState
 from campaigns.retell import Call, RetellError
 from campaigns.services.context import Context
+from campaigns.services.dial import lease_ms, redial
 from campaigns.services.results import is_over
 
 log = structlog.get_logger(__name__)
 
 #: Real milliseconds to the next search for an unknown dial: doubled after each empty one, within bounds.
-SEARCH_FIRST_MS, SEARCH_LONGEST_MS = 1_000, 60_000
+SEARCH_FIRST_MS, SEARCH_LONGEST_MS = 1_000, 15_000
+#: Later dialed calls that a search asks for as well.
+WITNESSES = 20
 #: Real seconds after the dial at which an unfound one is left to the operator.
 SEARCH_HORIZON = 900.0
 #: Business time: longest ring (5 min) + longest call (2 h) + a margin. A call open beyond it is stuck.
@@ -32,11 +36,12 @@ class Reconciled:
     freed_claims: int = 0
     doubted: int = 0
     adopted: int = 0
+    sent_again: int = 0
     unresolved: int = 0
 
     @property
     def anything(self) -> bool:
-        return bool(self.freed_claims or self.doubted or self.adopted or self.unresolved)
+        return any((self.freed_claims, self.doubted, self.adopted, self.sent_again, self.unresolved))
 
 
 def reconcile(context: Context) -> Reconciled:
@@ -56,15 +61,20 @@ def reconcile(context: Context) -> Reconciled:
     _close_stuck(context, done)
     if done.anything:
         log.info("reconciled", freed=done.freed_claims, doubted=done.doubted, adopted=done.adopted,
-                 unresolved=done.unresolved)  # fmt: skip
+                 sent_again=done.sent_again, unresolved=done.unresolved)  # fmt: skip
     return done
 
 
 def _search(context: Context, unknown: Sequence[UnknownDial], done: Reconciled) -> None:
-    """Look for the calls of ambiguous attempts by their own id. Never by status: a new call may have none yet."""
-    attempts = context.store.attempts
+    """Look for the calls of ambiguous attempts by their own id. Never by status: a new call may have none yet.
+
+    The same request asks for some calls dialed later: whether the list shows them is the proof that it does not lag.
+    """
+    oldest = min(one.dialing_real_ms for one in unknown)
+    younger = context.store.recovery.younger_calls(context.workspace, oldest, WITNESSES)
+    wanted = [*(one.attempt_id for one in unknown), *younger]
     try:
-        found = context.retell.list_calls(metadata={"attempt_id": [one.attempt_id for one in unknown]})
+        found = context.retell.list_calls(metadata={"attempt_id": wanted})
     except RetellError as error:
         log.warning("search_failed", error=str(error))
         return
@@ -73,23 +83,55 @@ def _search(context: Context, unknown: Sequence[UnknownDial], done: Reconciled) 
         if call.attempt_id:
             by_attempt.setdefault(call.attempt_id, []).append(call)
     for one in unknown:
-        now = context.clock.now()
         calls = by_attempt.get(one.attempt_id, [])
         if calls:
-            done.adopted += attempts.place(one.attempt_id, AttemptState.AMBIGUOUS, calls[0].call_id, now)
-            if len(calls) > 1:
-                ids = ", ".join(call.call_id for call in calls)
-                context.store.campaigns.pause(
-                    one.campaign_id, f"one attempt has two calls ({ids}): look at both before resuming", now
-                )
-        elif time.time() - one.dialing_real_ms / 1000 > SEARCH_HORIZON:
-            why = f"no answer to the dial, and {one.searches + 1} searches found no call"
-            remedy = f"look for a call to this lead at Retell, then `campaigns resolve {one.attempt_id}`"
-            done.unresolved += attempts.give_up(one.attempt_id, AttemptState.AMBIGUOUS, why, remedy, now)
-        else:
-            attempts.search_again(
-                one.attempt_id, min(SEARCH_LONGEST_MS, SEARCH_FIRST_MS * 2 ** min(one.searches, 10))
-            )
+            _adopt(context, one, calls, done)
+            continue
+        # An item that could not be read may have been the very call.
+        seen = [] if found.malformed else [
+            call.call_status or ""
+            for attempt_id, dialed in younger.items() if dialed > one.dialing_real_ms
+            for call in by_attempt.get(attempt_id, [])
+        ]  # fmt: skip
+        _miss(context, one, seen, done)
+
+
+def _adopt(context: Context, one: UnknownDial, calls: Sequence[Call], done: Reconciled) -> None:
+    now = context.clock.now()
+    done.adopted += context.store.attempts.place(
+        one.attempt_id, AttemptState.AMBIGUOUS, calls[0].call_id, now
+    )
+    if len(calls) > 1:
+        ids = ", ".join(call.call_id for call in calls)
+        reason = f"one attempt has two calls ({ids}): look at both before resuming"
+        log.error("two_calls_for_one_attempt", attempt=one.attempt_id, calls=ids)
+        context.store.campaigns.pause(one.campaign_id, reason, now)
+
+
+def _miss(context: Context, one: UnknownDial, younger: Sequence[str], done: Reconciled) -> None:
+    """Nothing found: send again on proof, give up at the horizon, otherwise look again later."""
+    attempts, real = context.store.attempts, time.time()
+    since_send = real - one.dialing_real_ms / 1000
+    absence = Absence(
+        empty_searches=one.searches + 1,
+        since_send=since_send,
+        since_first_send=real - one.first_sent_real_ms / 1000,
+        sends=one.sends,
+        sender_seconds=lease_ms(context.dial_timeout) / 1000 + context.retell.longest_dial,
+        younger=younger,
+    )
+    if may_send_again(absence) and redial(context, one):
+        done.sent_again += 1
+    elif since_send > SEARCH_HORIZON:
+        why = f"no answer to the dial, and {one.searches + 1} searches found no call"
+        remedy = f"look for a call to this lead at Retell, then `campaigns resolve {one.attempt_id}`"
+        done.unresolved += attempts.give_up(
+            one.attempt_id, AttemptState.AMBIGUOUS, why, remedy, context.clock.now()
+        )
+    else:
+        attempts.search_again(
+            one.attempt_id, min(SEARCH_LONGEST_MS, SEARCH_FIRST_MS * 2 ** min(one.searches, 10))
+        )
 
 
 def _close_stuck(context: Context, done: Reconciled) -> None:

@@ -89,6 +89,8 @@ def status(store: Store, campaign: Campaign, now: datetime) -> Status:
 
 
 def _next_event(store: Store, campaign: Campaign, leads: dict[str, int], now: datetime) -> NextEvent:
+    if campaign.resume_at is not None:
+        return NextEvent(campaign.resume_at, f"the breaker tries again: {campaign.reason}")
     if campaign.state == CampaignState.PAUSED:
         return NextEvent(None, f"nothing until it is resumed: {campaign.reason}")
     if campaign.state in FINAL_CAMPAIGN:
@@ -144,14 +146,14 @@ def summarize(store: Store, campaign: Campaign, now: datetime) -> Summary:
     figures = store.reports.money_and_time(campaign.id)
     tries = store.reports.attempts_per_lead(campaign.id)
     dialed = sum(tries.values())
-    contacts = sum(current.outcomes.get(outcome, 0) for outcome in CONTACTS)
+    contacts = store.reports.leads_with_outcome(campaign.id, CONTACTS)
     spans = store.reports.busiest_moments(campaign.id)
     last = figures["last_dial"]
     whole, busy = slot_use(spans, current.ceiling, last) if spans and last else (None, None)
     return Summary(
         status=current,
         dialed_leads=dialed,
-        contact_rate=min(1.0, contacts / dialed) if dialed else None,
+        contact_rate=contacts / dialed if dialed else None,
         attempts_per_lead=tries,
         calls=figures["calls"],
         slot_use=whole,

@@ -6,7 +6,7 @@ the end: `placed -> ended` frees the slot at once, `ended -> settled` waits for 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -14,12 +14,12 @@ import structlog
 from campaigns.domain.clock import from_ms
 from campaigns.domain.entities import CallResult, LeadOutcome, OpenCall
 from campaigns.domain.outcomes import DISPOSITIONS, analysis_matters, disposition
-from campaigns.domain.pacing import LONGEST_POLL, SHRINK_SECONDS, poll_interval
+from campaigns.domain.pacing import DEEPEST_DEBT, SHRINK_SECONDS, poll_credit, poll_interval
 from campaigns.domain.retry import decide
 from campaigns.domain.states import AttemptState, CampaignState
 from campaigns.retell import Call, RetellError
 from campaigns.services.context import Context
-from campaigns.services.dispatch import SNAPSHOT_EVERY_MS, current_account
+from campaigns.services.dispatch import keep_account_fresh
 
 log = structlog.get_logger(__name__)
 
@@ -37,11 +37,12 @@ _OVER = frozenset({"ended", "error", "not_connected"})
 
 @dataclass(frozen=True, slots=True)
 class Polled:
-    """ended: slots that became free. settle: attempts to settle now. next_in: real seconds; None = not our turn."""
+    """One look at all open calls. ended: slots that became free. next_in: real seconds until the next look."""
 
-    ended: int = 0
-    settle: list[str] = field(default_factory=list)
-    next_in: float | None = None
+    calls: list[OpenCall]
+    seen: dict[str, Call]
+    ended: int
+    next_in: float
 
 
 def is_over(call: Call) -> bool:
@@ -68,35 +69,45 @@ def result_of(call: Call) -> CallResult:
     )
 
 
-def poll(context: Context) -> Polled:
-    """Look at every open call once, if it is our turn."""
+def poll(context: Context) -> Polled | None:
+    """Look at every open call once and free the slots of those that are over. None: it is not our turn.
+
+    The caller paces first, and then follows up: a free slot waits for nothing else.
+    """
     store, workspace = context.store, context.workspace
     if not store.workspaces.take_poll_turn(workspace):
-        return Polled()
+        return None
     calls = store.attempts.open_calls(workspace)
     placed = [call for call in calls if call.state == AttemptState.PLACED]
-    ended: list[tuple[OpenCall, CallResult]] = []
-    settle: list[str] = []
-    interval = LONGEST_POLL
+    seen: dict[str, Call] = {}
     moved: list[str] = []
+    credit = DEEPEST_DEBT
     try:
         seen = _look(context, calls)
-        for call in placed:
-            item = seen.get(call.call_id)
-            if item is not None and is_over(item):
-                ended.append((call, _within(result_of(item), call, context.clock.now())))
-        moved = store.attempts.end(ended, context.clock.now())
-        settle = _ready(context, calls, seen)
-        rate = store.workspaces.account(workspace).ended_rate
-        interval = poll_interval(len(placed), rate, context.poll_interval)
+        now = context.clock.now()
+        over = [
+            (call, _within(result_of(item), call, now))
+            for call in placed
+            if (item := seen.get(call.call_id)) is not None and is_over(item)
+        ]
+        moved = store.attempts.end(over, now)
+        credit = poll_credit(store.workspaces.account(workspace).poll_credit, len(moved), len(calls))
     except RetellError as error:
         store.workspaces.note_trouble(workspace, str(error))
         log.warning("poll_failed", error=str(error))
     finally:
-        store.workspaces.end_poll_turn(workspace, len(moved), interval)
+        interval = poll_interval(credit, len(placed), context.poll_interval)
+        store.workspaces.end_poll_turn(workspace, credit, interval)
+    return Polled(calls, seen, len(moved), interval)
+
+
+def follow_up(context: Context, polled: Polled) -> list[str]:
+    """After a poll: keep the account's snapshot fresh, and return the attempts to settle now."""
+    store, workspace = context.store, context.workspace
     if store.campaigns.listed(workspace, (CampaignState.RUNNING,)):
-        current_account(context, SNAPSHOT_EVERY_MS)
-    return Polled(len(moved), store.attempts.take_settling_turn(settle, SETTLE_LEASE_MS), interval)
+        keep_account_fresh(context)
+    ready = _ready(context, polled.calls, polled.seen)
+    return store.attempts.take_settling_turn(ready, SETTLE_LEASE_MS) if ready else []
 
 
 def _look(context: Context, calls: list[OpenCall]) -> dict[str, Call]:
@@ -176,7 +187,8 @@ def settle(context: Context, attempt_id: str) -> bool:
         store.campaigns.pause(call.campaign_id, why, now)
     if settled and reason == "concurrency_limit_reached":
         holding = len(store.attempts.holding_ids(context.workspace))
-        store.workspaces.shrink(context.workspace, max(1, holding), SHRINK_SECONDS)
+        foreign = store.workspaces.account(context.workspace).foreign
+        store.workspaces.shrink(context.workspace, max(1, holding) + foreign, SHRINK_SECONDS)
     if reason not in DISPOSITIONS:
         log.warning("unknown_disconnection_reason", reason=reason, attempt=attempt_id)
     return settled

@@ -7,6 +7,7 @@ from campaigns.store.campaign_rows import CampaignRows
 from campaigns.store.claim_rows import Claimed, ClaimPlan, ClaimRows
 from campaigns.store.database import Database, StoreError
 from campaigns.store.import_rows import ImportedFile, ImportRows, ImportWriter, Reject
+from campaigns.store.recovery_rows import AuditedAttempt, RecoveryRows
 from campaigns.store.report_rows import ReportRows
 from campaigns.store.workspace_rows import Account, WorkspaceRows
 
@@ -20,6 +21,7 @@ class Store:
         self.imports = ImportRows(database)
         self.claims = ClaimRows(database)
         self.attempts = AttemptRows(database)
+        self.recovery = RecoveryRows(database)
         self.workspaces = WorkspaceRows(database)
         self.reports = ReportRows(database)
 
@@ -27,7 +29,11 @@ class Store:
     def open(cls, url: str) -> Store:
         """Connect and migrate. Raises StoreError when the database is of a newer version."""
         database = Database(url)
-        database.migrate()
+        try:
+            database.migrate()
+        except BaseException:
+            database.close()
+            raise
         return cls(database)
 
     def close(self) -> None:
@@ -36,6 +42,7 @@ class Store:
 
 __all__ = [
     "Account",
+    "AuditedAttempt",
     "ClaimPlan",
     "Claimed",
     "ImportWriter",

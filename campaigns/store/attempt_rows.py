@@ -19,14 +19,22 @@ from campaigns.domain.entities import (
 )
 from campaigns.domain.outcomes import Outcome
 from campaigns.domain.retry import Exhausted, Hold, Reached
-from campaigns.domain.states import ATTEMPT_TRANSITIONS, AttemptState, CampaignState, LeadState
+from campaigns.domain.states import (
+    ATTEMPT_TRANSITIONS,
+    LEAD_TRANSITIONS,
+    AttemptState,
+    CampaignState,
+    LeadState,
+)
 from campaigns.store.database import Database
 from campaigns.store.events import Event, real_ms, record
 from campaigns.store.import_rows import suppress_in
-from campaigns.store.schema import HOLDING_STATES, attempts, campaigns, leads, suppressions
+from campaigns.store.schema import HOLDING_STATES, attempts, campaigns, is_open, leads, suppressions
 
 #: Priority of a lead that asked to be called back: before every other.
 CALLBACK_PRIORITY = 0
+#: Hold code of a lead whose attempt nobody can account for.
+UNRESOLVED_CODE = "unresolved_attempt"
 _FINISHED = ("disconnection_reason", "in_voicemail", "duration_ms", "cost_cents", "sentiment", "summary",
              "recording_url", "transcript")  # fmt: skip
 
@@ -113,24 +121,44 @@ class AttemptRows:
                 sa.not_(listed),
                 dialing_at=to_ms(now),
                 dialing_real=stamp,
+                first_sent_real=stamp,
+                sends=1,
                 lease_until_real=stamp + lease_ms,
                 charged=True,
             )
 
     def place(self, attempt_id: str, source: AttemptState, call_id: str, now: datetime) -> bool:
-        """dialing, ambiguous or unresolved -> placed: a call id is known. False: it was in another state."""
+        """dialing, ambiguous or unresolved -> placed: a call id is known. False: it was in another state.
+
+        From unresolved, the held lead is in flight again. False too when it no longer waits for this, or when its
+        number is in another open attempt.
+        """
+        conditions = (
+            (self._awaits_word(), self._number_is_free()) if source is AttemptState.UNRESOLVED else ()
+        )
         with self._db.write() as connection:
-            return self._move(
+            if not self._move(
                 connection,
                 attempt_id,
                 source,
                 AttemptState.PLACED,
                 now,
+                *conditions,
                 detail=call_id,
                 call_id=call_id,
                 placed_at=to_ms(now),
                 lease_until_real=None,
-            )
+            ):
+                return False
+            if source is AttemptState.UNRESOLVED:
+                row = connection.execute(
+                    sa.select(attempts.c.lead_id, attempts.c.campaign_id).where(attempts.c.id == attempt_id)
+                ).one()
+                values: dict[str, object] = {"state": LeadState.IN_FLIGHT}
+                self._move_lead(
+                    connection, row.lead_id, row.campaign_id, values, now, attempt_id, None, LeadState.HELD
+                )
+        return True
 
     def give_back(
         self,
@@ -145,7 +173,9 @@ class AttemptRows:
         """-> not_placed, uncharged; the lead is pending again at `next_attempt_at`, or held with (code, remedy).
 
         Only for attempts of which it is *known* that nothing rang. status: HTTP status of a refusal, 0 if not sent.
+        False: it was in another state, or was unresolved and its lead no longer waits for this.
         """
+        unresolved = source is AttemptState.UNRESOLVED
         with self._db.write() as connection:
             if not self._move(
                 connection,
@@ -153,6 +183,7 @@ class AttemptRows:
                 source,
                 AttemptState.NOT_PLACED,
                 now,
+                *((self._awaits_word(),) if unresolved else ()),
                 detail=refusal,
                 refusal=refusal,
                 refusal_status=status,
@@ -160,7 +191,8 @@ class AttemptRows:
                 lease_until_real=None,
             ):
                 return False
-            self._return_lead(connection, attempt_id, next_attempt_at, now, hold)
+            was = LeadState.HELD if unresolved else LeadState.IN_FLIGHT
+            self._return_lead(connection, attempt_id, next_attempt_at, now, hold, was)
         return True
 
     def doubt(self, attempt_id: str, why: str, now: datetime, search_in_ms: int) -> bool:
@@ -193,7 +225,7 @@ class AttemptRows:
                 connection, attempt_id, source, AttemptState.UNRESOLVED, now, detail=why, refusal=why
             ):
                 return False
-            self._return_lead(connection, attempt_id, now, now, ("unresolved_attempt", remedy))
+            self._return_lead(connection, attempt_id, now, now, (UNRESOLVED_CODE, remedy))
         return True
 
     # -- results ---------------------------------------------------------------------------------------------
@@ -202,6 +234,7 @@ class AttemptRows:
         """Attempts whose call is watched: placed, or ended without having been settled."""
         query = sa.select(attempts).where(
             attempts.c.workspace == workspace,
+            is_open(),
             attempts.c.state.in_((AttemptState.PLACED, AttemptState.ENDED)),
         )
         with self._db.read() as connection:
@@ -276,7 +309,7 @@ class AttemptRows:
                 sa.select(attempts.c.outcome, attempts.c.charged)
                 .where(attempts.c.lead_id == row.lead_id, attempts.c.state == AttemptState.SETTLED)
                 .order_by(attempts.c.settled_at)
-            ).tuples()
+            )
             history = [(Outcome(outcome), bool(charged)) for outcome, charged in earlier]
         call = OpenCall(
             row.id, row.campaign_id, row.lead_id, row.call_id, AttemptState.ENDED, from_ms(row.placed_at),
@@ -315,6 +348,7 @@ class AttemptRows:
                 .join(campaigns, campaigns.c.id == attempts.c.campaign_id)
                 .join(leads, leads.c.id == attempts.c.lead_id)
                 .where(attempts.c.id == attempt_id)
+                .with_for_update(read=True, of=campaigns)  # a cancel comes before this, or after it
             ).one()  # fmt: skip
             values: dict[str, object] = {"outcome": lead.outcome, "last_attempt_at": row.dialing_at}
             if lead.charged:
@@ -351,6 +385,7 @@ class AttemptRows:
         """Claims that nobody dialed within their lease: nothing was sent, so they can be given back."""
         query = sa.select(attempts.c.id).where(
             attempts.c.workspace == workspace,
+            is_open(),
             attempts.c.state == AttemptState.CLAIMED,
             attempts.c.lease_until_real < real_ms(),
         )
@@ -361,6 +396,7 @@ class AttemptRows:
         """Dials whose lease ran out, and ambiguous ones that are due for a search."""
         query = sa.select(attempts).where(
             attempts.c.workspace == workspace,
+            is_open(),
             attempts.c.state.in_((AttemptState.DIALING, AttemptState.AMBIGUOUS)),
             attempts.c.lease_until_real < real_ms(),
         )
@@ -368,7 +404,7 @@ class AttemptRows:
             return [
                 UnknownDial(
                     row.id, row.campaign_id, row.lead_id, row.phone, row.from_number, AttemptState(row.state),
-                    from_ms(row.dialing_at), row.dialing_real, row.searches,
+                    from_ms(row.dialing_at), row.dialing_real, row.first_sent_real, row.sends, row.searches,
                 )
                 for row in connection.execute(query)
             ]  # fmt: skip
@@ -376,7 +412,7 @@ class AttemptRows:
     def holding_ids(self, workspace: str) -> set[str]:
         """Ids of the attempts that hold a slot at this moment."""
         query = sa.select(attempts.c.id).where(
-            attempts.c.workspace == workspace, attempts.c.state.in_(HOLDING_STATES)
+            attempts.c.workspace == workspace, is_open(), attempts.c.state.in_(HOLDING_STATES)
         )
         with self._db.read() as connection:
             return set(connection.execute(query).scalars())
@@ -385,11 +421,11 @@ class AttemptRows:
         """Attempts claimed and not dialed yet, by campaign."""
         query = (
             sa.select(attempts.c.campaign_id, sa.func.count())
-            .where(attempts.c.workspace == workspace, attempts.c.state == AttemptState.CLAIMED)
+            .where(attempts.c.workspace == workspace, is_open(), attempts.c.state == AttemptState.CLAIMED)
             .group_by(attempts.c.campaign_id)
         )
         with self._db.read() as connection:
-            return dict(connection.execute(query).tuples().all())
+            return dict(connection.execute(query).all())
 
     def recent_verdicts(
         self, campaign_id: str, since: datetime, limit: int
@@ -409,7 +445,7 @@ class AttemptRows:
         with self._db.read() as connection:
             return [
                 (AttemptState(state), status, refusal or "")
-                for state, status, refusal in connection.execute(query).tuples()
+                for state, status, refusal in connection.execute(query)
             ]
 
     def refusals_of_lead(self, attempt_id: str) -> int:
@@ -425,6 +461,32 @@ class AttemptRows:
             return int(connection.execute(query).scalar() or 0)
 
     # -- moves -----------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def _awaits_word() -> sa.ColumnElement[bool]:
+        """The attempt's lead is still held because nobody could say what became of it."""
+        return (
+            sa.select(leads.c.id)
+            .where(
+                leads.c.id == attempts.c.lead_id,
+                leads.c.state == LeadState.HELD,
+                leads.c.hold_code == UNRESOLVED_CODE,
+            )
+            .exists()
+        )
+
+    @staticmethod
+    def _number_is_free() -> sa.ColumnElement[bool]:
+        other = attempts.alias("other")
+        return sa.not_(
+            sa.select(other.c.id)
+            .where(
+                other.c.workspace == attempts.c.workspace,
+                other.c.phone == attempts.c.phone,
+                is_open(other),
+            )
+            .exists()
+        )
 
     @staticmethod
     def _move(
@@ -460,20 +522,21 @@ class AttemptRows:
         next_attempt_at: datetime,
         now: datetime,
         hold: tuple[str, str] | None,
+        was: LeadState = LeadState.IN_FLIGHT,
     ) -> None:
         row = connection.execute(
             sa.select(attempts.c.lead_id, attempts.c.campaign_id, attempts.c.phone, campaigns.c.state)
             .join(campaigns, campaigns.c.id == attempts.c.campaign_id)
             .where(attempts.c.id == attempt_id)
+            .with_for_update(read=True, of=campaigns)
         ).one()
         values: dict[str, object]
         if hold:
             values = {"state": LeadState.HELD, "hold_code": hold[0], "hold_remedy": hold[1]}
         else:
             values = self._waiting_again(connection, row.phone, row.state, next_attempt_at)
-        self._move_lead(
-            connection, row.lead_id, row.campaign_id, values, now, attempt_id, hold[0] if hold else None
-        )
+        detail = hold[0] if hold else None
+        self._move_lead(connection, row.lead_id, row.campaign_id, values, now, attempt_id, detail, was)
 
     @staticmethod
     def _waiting_again(
@@ -495,20 +558,20 @@ class AttemptRows:
         now: datetime,
         attempt_id: str,
         detail: str | None,
+        was: LeadState = LeadState.IN_FLIGHT,
     ) -> None:
+        to = LeadState(str(values["state"]))
+        if to is not was and to not in LEAD_TRANSITIONS[was]:
+            raise AssertionError(f"no transition from {was} to {to}")
+        holds = {} if to is LeadState.HELD else {"hold_code": None, "hold_remedy": None}
         moved = connection.execute(
-            sa.update(leads)
-            .where(leads.c.id == lead_id, leads.c.state == LeadState.IN_FLIGHT)
-            .values(**values)
+            sa.update(leads).where(leads.c.id == lead_id, leads.c.state == was).values(**values, **holds)
         )
         if moved.rowcount != 1:
-            raise AssertionError(f"lead {lead_id} was not in flight while its attempt was open")
+            raise AssertionError(f"lead {lead_id} was not {was} while its attempt was open")
         record(
             connection,
             [
-                Event(
-                    "lead", campaign_id, LeadState.IN_FLIGHT, str(values["state"]), to_ms(now), lead_id, attempt_id,
-                    detail,
-                )
+                Event("lead", campaign_id, was, to, to_ms(now), lead_id, attempt_id, detail),
             ],
-        )  # fmt: skip
+        )

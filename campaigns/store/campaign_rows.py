@@ -12,12 +12,13 @@ from campaigns.domain.clock import from_ms, to_ms
 from campaigns.domain.entities import Campaign, CampaignOptions
 from campaigns.domain.states import (
     CAMPAIGN_TRANSITIONS,
+    FINAL_CAMPAIGN,
     OPEN_ATTEMPT,
     CampaignState,
     LeadState,
 )
 from campaigns.store.database import Database
-from campaigns.store.events import Event, record
+from campaigns.store.events import Event, real_ms, record
 from campaigns.store.schema import attempts, campaigns, events, files, leads, segments, workspaces
 
 
@@ -29,6 +30,8 @@ def _campaign(row: sa.Row[tuple[object, ...]]) -> Campaign:
         workspace=values["workspace"],
         state=CampaignState(values["state"]),
         reason=values["reason"],
+        resume_at=None if values["resume_at"] is None else from_ms(values["resume_at"]),
+        trips=values["trips"],
         options=CampaignOptions.from_json(values["options"]),
         created_at=from_ms(values["created_at"]),
         launched_at=None if values["launched_at"] is None else from_ms(values["launched_at"]),
@@ -46,7 +49,8 @@ class CampaignRows:
         with self._db.write() as connection:
             connection.execute(self._db.insert_ignore(workspaces).values(name=workspace))
             made = connection.execute(
-                self._db.insert_ignore(campaigns).values(
+                self._db.insert_ignore(campaigns)
+                .values(
                     id=campaign_id,
                     name=name,
                     workspace=workspace,
@@ -54,8 +58,9 @@ class CampaignRows:
                     options=options.to_json(),
                     created_at=to_ms(now),
                 )
+                .returning(campaigns.c.id)
             )
-            if made.rowcount == 0:
+            if made.first() is None:
                 return None
             record(connection, [Event("campaign", campaign_id, None, CampaignState.DRAFT, to_ms(now))])
         return self.get(campaign_id)
@@ -125,19 +130,60 @@ class CampaignRows:
         )
 
     def pause(self, campaign_id: str, reason: str, now: datetime) -> bool:
-        """running or scheduled -> paused, with the reason. False: it was in another state."""
+        """running or scheduled -> paused, with the reason; a pause of the breaker becomes one that lasts.
+
+        False: it was in another state.
+        """
+        with self._db.write() as connection:
+            lasting = connection.execute(
+                sa.update(campaigns)
+                .where(campaigns.c.id == campaign_id, campaigns.c.resume_at.is_not(None))
+                .values(resume_at=None, reason=reason)
+            )
+            if lasting.rowcount:
+                return True
+            sources = (CampaignState.RUNNING, CampaignState.SCHEDULED)
+            return self._move_in(
+                connection, campaign_id, sources, CampaignState.PAUSED, now, detail=reason, reason=reason
+            )
+
+    def resume(self, campaign_id: str, now: datetime) -> bool:
+        """paused -> running, by an operator. False: it was not paused."""
+        return self._move(
+            campaign_id, (CampaignState.PAUSED,), CampaignState.RUNNING, now, reason=None, trips=0
+        )
+
+    def trip(self, campaign_id: str, reason: str, resume_at: datetime, now: datetime) -> bool:
+        """running -> paused by the breaker, until `resume_at`. False: it was not running."""
         return self._move(
             campaign_id,
-            (CampaignState.RUNNING, CampaignState.SCHEDULED),
+            (CampaignState.RUNNING,),
             CampaignState.PAUSED,
             now,
             detail=reason,
             reason=reason,
+            resume_at=to_ms(resume_at),
+            trips=campaigns.c.trips + 1,
         )
 
-    def resume(self, campaign_id: str, now: datetime) -> bool:
-        """paused -> running. False: it was not paused."""
-        return self._move(campaign_id, (CampaignState.PAUSED,), CampaignState.RUNNING, now, reason=None)
+    def resume_tripped(self, campaign_id: str, now: datetime) -> bool:
+        """paused by the breaker -> running, when its time has come. False: it was not, or not yet."""
+        with self._db.write() as connection:
+            return self._move_in(
+                connection,
+                campaign_id,
+                (CampaignState.PAUSED,),
+                CampaignState.RUNNING,
+                now,
+                campaigns.c.resume_at <= to_ms(now),
+                detail="the breaker tries again",
+                reason=None,
+            )
+
+    def forget_trips(self, campaign_id: str) -> None:
+        """The campaign's calls go through again: no more trying gently."""
+        with self._db.write() as connection:
+            connection.execute(sa.update(campaigns).where(campaigns.c.id == campaign_id).values(trips=0))
 
     def cancel(self, campaign_id: str, now: datetime) -> bool:
         """Any non-final state -> cancelled, its pending and held leads with it. Calls in progress stay."""
@@ -157,10 +203,10 @@ class CampaignRows:
             connection.execute(
                 sa.text(
                     "INSERT INTO events (at, at_real, campaign_id, lead_id, subject, from_state, to_state)"
-                    " SELECT :now, :now, campaign_id, id, 'lead', state, 'cancelled' FROM leads"
+                    " SELECT :now, :real, campaign_id, id, 'lead', state, 'cancelled' FROM leads"
                     " WHERE campaign_id = :id AND state IN ('pending', 'held')"
                 ),
-                {"now": to_ms(now), "id": campaign_id},
+                {"now": to_ms(now), "real": real_ms(), "id": campaign_id},
             )
             connection.execute(
                 sa.update(leads)
@@ -235,13 +281,16 @@ class CampaignRows:
     ) -> bool:
         if any(to not in CAMPAIGN_TRANSITIONS[source] for source in sources):
             raise AssertionError(f"no transition to {to} from one of {sources}")
+        # An import keeps its campaign from ending, not from being paused.
         was = connection.execute(
-            sa.select(campaigns.c.state).where(campaigns.c.id == campaign_id).with_for_update()
+            sa.select(campaigns.c.state)
+            .where(campaigns.c.id == campaign_id)
+            .with_for_update(key_share=to not in FINAL_CAMPAIGN)
         ).scalar()
         moved = connection.execute(
             sa.update(campaigns)
             .where(campaigns.c.id == campaign_id, campaigns.c.state.in_(list(sources)), *conditions)
-            .values(state=to, **columns)
+            .values(**{"resume_at": None, **columns, "state": to})
         )
         if moved.rowcount == 0:
             return False

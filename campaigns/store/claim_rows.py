@@ -11,14 +11,21 @@ import sqlalchemy as sa
 
 from campaigns.domain.clock import to_ms
 from campaigns.domain.pacing import Demand, Group, Slots, deal
-from campaigns.domain.states import OPEN_ATTEMPT, AttemptState, CampaignState, LeadState
+from campaigns.domain.states import AttemptState, CampaignState, LeadState
 from campaigns.store.database import Database
 from campaigns.store.events import Event, real_ms, record
-from campaigns.store.schema import HOLDING_STATES, attempts, campaigns, leads, suppressions, workspaces
+from campaigns.store.schema import (
+    HOLDING_STATES,
+    attempts,
+    campaigns,
+    is_open,
+    leads,
+    suppressions,
+    workspaces,
+)
 
 #: Terms of one UNION ALL; SQLite refuses more than 500.
 _PROBES = 200
-_OPEN = [state.value for state in OPEN_ATTEMPT]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +35,7 @@ class ClaimPlan:
     campaign_id: str
     weight: float
     cap: int | None
-    room: int | None
+    room: int
     ranked: Sequence[Sequence[Group]]
     from_numbers: Sequence[str]
     agent_id: str
@@ -73,22 +80,27 @@ class ClaimRows:
             own: dict[str, int] = dict(
                 connection.execute(
                     sa.select(attempts.c.campaign_id, sa.func.count())
-                    .where(attempts.c.workspace == workspace, attempts.c.state.in_(HOLDING_STATES))
+                    .where(attempts.c.workspace == workspace, is_open(), attempts.c.state.in_(HOLDING_STATES))
                     .group_by(attempts.c.campaign_id)
-                )
-                .tuples()
-                .all()
+                ).all()
             )
             free = Slots(ceiling, foreign, sum(own.values())).free
             if free == 0:
                 return claimed
-            running = set(
+            last_claim = (
+                sa.select(sa.func.max(attempts.c.claimed_at))
+                .where(attempts.c.campaign_id == campaigns.c.id)
+                .scalar_subquery()
+            )
+            running: dict[str, int | None] = dict(
                 connection.execute(
-                    sa.select(campaigns.c.id).where(
+                    sa.select(campaigns.c.id, last_claim)
+                    .where(
                         campaigns.c.id.in_([plan.campaign_id for plan in plans]),
                         campaigns.c.state == CampaignState.RUNNING,
                     )
-                ).scalars()
+                    .with_for_update(read=True)  # none is paused or cancelled half way
+                ).all()
             )
             candidates: dict[str, list[sa.Row[tuple[int, str]]]] = {}
             demands: list[Demand] = []
@@ -97,15 +109,19 @@ class ClaimRows:
             for plan in plans:
                 if plan.campaign_id not in running:
                     continue
-                wanted = free if plan.room is None else min(free, plan.room)
+                in_progress = own.get(plan.campaign_id, 0)
+                # A campaign at its own cap must not keep another from the numbers that both have.
+                under_cap = free if plan.cap is None else max(0, plan.cap - in_progress)
+                wanted = min(free, under_cap, free if plan.room is None else plan.room)
                 found = self._probe(connection, workspace, plan, at, wanted)
                 kept, lost, over = self._screen(connection, workspace, plan, found, at)
                 suppressed, capped = suppressed + lost, capped + over
                 kept = [row for row in kept if row.phone not in taken]
                 taken.update(row.phone for row in kept)
                 candidates[plan.campaign_id] = kept
+                served_at = running[plan.campaign_id] or 0
                 demands.append(
-                    Demand(plan.campaign_id, plan.weight, len(kept), own.get(plan.campaign_id, 0), plan.cap)
+                    Demand(plan.campaign_id, plan.weight, len(kept), in_progress, plan.cap, served_at)
                 )
             shares = deal(free, demands)
             ids: list[str] = []
@@ -121,7 +137,7 @@ class ClaimRows:
         busy = attempts.alias("busy")
         busy_number = (
             sa.select(busy.c.id)
-            .where(busy.c.workspace == workspace, busy.c.phone == leads.c.phone, busy.c.state.in_(_OPEN))
+            .where(busy.c.workspace == workspace, busy.c.phone == leads.c.phone, is_open(busy))
             .exists()
         )
         found: list[sa.Row[tuple[int, str]]] = []
@@ -193,7 +209,7 @@ class ClaimRows:
                     attempts.c.dialing_at > at - day,
                     attempts.c.state != AttemptState.NOT_PLACED,
                 )
-            ).tuples():
+            ):
                 dialed.setdefault(phone, []).append(dialing_at or at)
             for phone, times in dialed.items():
                 if len(times) >= plan.attempts_per_day:
@@ -201,11 +217,13 @@ class ClaimRows:
         happened: list[Event] = []
         for row in found:
             if row.phone in refused:
-                connection.execute(
+                moved = connection.execute(
                     sa.update(leads)
                     .where(leads.c.id == row.id, leads.c.state == LeadState.PENDING)
                     .values(state=LeadState.SUPPRESSED)
                 )
+                if moved.rowcount == 0:
+                    continue  # suppressed since the probe
                 happened.append(
                     Event(
                         "lead",
@@ -226,7 +244,7 @@ class ClaimRows:
                 )
         record(connection, happened)
         kept = [row for row in found if row.phone not in refused and row.phone not in over]
-        return kept, len(happened), len(found) - len(kept) - len(happened)
+        return kept, len(happened), sum(row.phone in over and row.phone not in refused for row in found)
 
     @staticmethod
     def _insert(
@@ -239,13 +257,17 @@ class ClaimRows:
     ) -> list[str]:
         if not chosen:
             return []
-        won = connection.execute(
-            sa.update(leads)
-            .where(leads.c.id.in_([row.id for row in chosen]), leads.c.state == LeadState.PENDING)
-            .values(state=LeadState.IN_FLIGHT)
+        # On PostgreSQL one may have been suppressed since the probe: it is simply not among those won.
+        won = set(
+            connection.execute(
+                sa.update(leads)
+                .where(leads.c.id.in_([row.id for row in chosen]), leads.c.state == LeadState.PENDING)
+                .values(state=LeadState.IN_FLIGHT)
+                .returning(leads.c.id)
+            ).scalars()
         )
-        if won.rowcount != len(chosen):
-            raise AssertionError("a lead changed inside the claiming transaction")
+        if not won:
+            return []
         lease = real_ms() + lease_ms
         rows = [
             {
@@ -264,6 +286,7 @@ class ClaimRows:
                 "claimed_at": at,
             }
             for row in chosen
+            if row.id in won
         ]
         connection.execute(sa.insert(attempts), rows)
         happened: list[Event] = []

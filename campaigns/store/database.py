@@ -56,7 +56,7 @@ class Database:
             yield connection.execution_options(reads_only=True)
 
     def insert_ignore(self, table: sa.Table) -> Any:
-        """INSERT that leaves an existing row as it is."""
+        """INSERT that leaves an existing row as it is. Ask with RETURNING whether it did: rowcount does not say."""
         if self.is_sqlite:
             return sqlite.insert(table).on_conflict_do_nothing()
         return postgresql.insert(table).on_conflict_do_nothing()

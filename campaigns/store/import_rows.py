@@ -193,12 +193,15 @@ def suppress_in(
 ) -> int:
     """One number, inside a transaction: listed, and every waiting lead of it in every campaign suppressed."""
     added = connection.execute(
-        database.insert_ignore(suppressions).values(phone=phone, source=source, reason=reason, added_at=now)
-    ).rowcount
+        database.insert_ignore(suppressions)
+        .values(phone=phone, source=source, reason=reason, added_at=now)
+        .returning(suppressions.c.phone)
+    ).first()
     waiting = connection.execute(
-        sa.select(leads.c.id, leads.c.campaign_id, leads.c.state).where(
-            leads.c.phone == phone, leads.c.state.in_((LeadState.PENDING, LeadState.HELD))
-        )
+        sa.select(leads.c.id, leads.c.campaign_id, leads.c.state)
+        .where(leads.c.phone == phone, leads.c.state.in_((LeadState.PENDING, LeadState.HELD)))
+        .order_by(leads.c.id)
+        .with_for_update()  # a claim on PostgreSQL must not take one in between
     ).all()
     if waiting:
         connection.execute(
@@ -213,4 +216,4 @@ def suppress_in(
                 for row in waiting
             ],
         )
-    return max(0, added)
+    return int(added is not None)

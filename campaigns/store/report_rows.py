@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -40,7 +40,7 @@ class ReportRows:
             .group_by(table.c.state)
         )
         with self._db.read() as connection:
-            found: dict[str, int] = dict(connection.execute(query).tuples().all())
+            found: dict[str, int] = dict(connection.execute(query).all())
         return {state: found.get(state, 0) for state in states}
 
     def outcomes(self, campaign_id: str) -> dict[str, int]:
@@ -52,7 +52,15 @@ class ReportRows:
             .order_by(sa.func.count().desc())
         )
         with self._db.read() as connection:
-            return dict(connection.execute(query).tuples().all())
+            return dict(connection.execute(query).all())
+
+    def leads_with_outcome(self, campaign_id: str, outcomes: Collection[str]) -> int:
+        """Leads of which at least one attempt came to one of the outcomes."""
+        query = sa.select(sa.func.count(sa.distinct(attempts.c.lead_id))).where(
+            attempts.c.campaign_id == campaign_id, attempts.c.outcome.in_(list(outcomes))
+        )
+        with self._db.read() as connection:
+            return int(connection.execute(query).scalar() or 0)
 
     def rejected_rows(self, campaign_id: str) -> int:
         """Rows of the campaign's files that did not become a lead, duplicates included."""
@@ -70,7 +78,7 @@ class ReportRows:
             sa.func.count(attempts.c.call_id),
         ).where(attempts.c.campaign_id == campaign_id)
         with self._db.read() as connection:
-            cost, busy, first, last, calls = connection.execute(query).one().tuple()
+            cost, busy, first, last, calls = connection.execute(query).one()
         return {
             "cost_cents": float(cost),
             "busy_seconds": float(busy) / 1000,
@@ -88,7 +96,7 @@ class ReportRows:
             .order_by(leads.c.attempts)
         )
         with self._db.read() as connection:
-            return dict(connection.execute(query).tuples().all())
+            return dict(connection.execute(query).all())
 
     def busiest_moments(self, campaign_id: str) -> list[tuple[datetime, datetime]]:
         """(placed, ended) of each call of the campaign, in the order of their start."""
@@ -98,7 +106,7 @@ class ReportRows:
             .order_by(attempts.c.placed_at)
         )
         with self._db.read() as connection:
-            return [(from_ms(a), from_ms(b)) for a, b in connection.execute(query).tuples()]
+            return [(from_ms(a), from_ms(b)) for a, b in connection.execute(query)]
 
     def due(self, campaign_id: str, now: datetime) -> int:
         """Pending leads whose time has come, whatever their windows say."""
@@ -120,7 +128,7 @@ class ReportRows:
         with self._db.read() as connection:
             return [
                 (tuple(filter(None, zones.split("|"))), from_ms(at))
-                for zones, at in connection.execute(query).tuples()
+                for zones, at in connection.execute(query)
             ]
 
     def held(self, campaign_id: str) -> list[tuple[str, str, int]]:
@@ -132,7 +140,7 @@ class ReportRows:
             .order_by(leads.c.hold_code)
         )
         with self._db.read() as connection:
-            return [(code, remedy, count) for code, remedy, count in connection.execute(query).tuples()]
+            return [(code, remedy, count) for code, remedy, count in connection.execute(query)]
 
     def leads(self, campaign_id: str, state: str | None = None) -> Iterator[dict[str, Any]]:
         """Leads in file order, each with its latest attempt that has a call (`attempt` None where there is none)."""

@@ -61,8 +61,7 @@ workspaces = sa.Table(
     sa.Column("shrunk_to", sa.Integer),
     _ms("shrunk_until_real"),
     _ms("next_poll_real"),
-    _ms("last_poll_real"),
-    sa.Column("ended_rate", sa.Float, nullable=False, server_default="0"),
+    sa.Column("poll_credit", sa.Float, nullable=False, server_default="0"),
 )
 
 campaigns = sa.Table(
@@ -73,12 +72,16 @@ campaigns = sa.Table(
     sa.Column("workspace", sa.Text, sa.ForeignKey("workspaces.name"), nullable=False),
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("reason", sa.Text),
+    # Set by the breaker: when the campaign tries again by itself, and how often it has paused in a row.
+    _ms("resume_at"),
+    sa.Column("trips", sa.Integer, nullable=False, server_default="0"),
     sa.Column("options", sa.Text, nullable=False),
     _ms("created_at", nullable=False),
     _ms("launched_at"),
     _ms("finished_at"),
     sa.CheckConstraint(f"state IN ({listed(CampaignState)})", name="state"),
     sa.CheckConstraint("state <> 'paused' OR reason IS NOT NULL", name="paused_has_reason"),
+    sa.CheckConstraint("resume_at IS NULL OR state = 'paused'", name="only_paused_resume"),
     sa.CheckConstraint(
         f"(finished_at IS NOT NULL) = (state IN ({listed(FINAL_CAMPAIGN)}))", name="finished_or_not"
     ),
@@ -188,6 +191,9 @@ attempts = sa.Table(
     # Stale claim, dial lease, next search, or the settling turn, by state.
     _ms("lease_until_real"),
     _ms("dialing_real"),
+    # The first POST of this attempt, and how many there were: a second one only with proof that nobody rang.
+    _ms("first_sent_real"),
+    sa.Column("sends", sa.Integer, nullable=False, server_default="0"),
     sa.Column("searches", sa.Integer, nullable=False, server_default="0"),
     _ms("claimed_at", nullable=False),
     _ms("dialing_at"),
@@ -265,3 +271,12 @@ suppressions = sa.Table(
 
 HOLDING_STATES = sorted(SLOT_HOLDING)
 OPEN_STATES = sorted(OPEN_ATTEMPT)
+
+
+def is_open(table: sa.FromClause = attempts) -> sa.ColumnElement[bool]:
+    """The attempt is open: word for word the condition of the partial indexes, without bound values.
+
+    SQLite uses a partial index only for a query that repeats its condition; with it the work is bounded by the open
+    attempts, without it by all that ever were.
+    """
+    return table.c.state.in_([sa.literal_column(f"'{state}'") for state in OPEN_STATES])

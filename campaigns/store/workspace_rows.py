@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from campaigns.domain.pacing import ceiling, foreign_calls, smoothed_rate
+from campaigns.domain.pacing import ceiling, foreign_calls
 from campaigns.store.database import Database
 from campaigns.store.events import real_ms
 from campaigns.store.schema import workspaces
@@ -26,7 +26,7 @@ class Account:
     age_ms: int | None
     shrunk_to: int | None
     trouble: str | None
-    ended_rate: float
+    poll_credit: float
 
     def ceiling(self, reserve: int = 0) -> int:
         """Lines that outbound calls may use now; none while the limit was never seen."""
@@ -60,7 +60,7 @@ class WorkspaceRows:
             age_ms=None if row.observed_real is None else now - row.observed_real,
             shrunk_to=shrunk,
             trouble=row.trouble,
-            ended_rate=row.ended_rate,
+            poll_credit=row.poll_credit,
         )
 
     def observe(self, name: str, limit: int, reserved_inbound: int, excess: int) -> None:
@@ -124,16 +124,11 @@ class WorkspaceRows:
             )
         return won.rowcount == 1
 
-    def end_poll_turn(self, name: str, ended: int, interval: float) -> float:
-        """Note how many calls ended and when (real seconds) the next turn is. Returns the smoothed rate."""
-        now = real_ms()
+    def end_poll_turn(self, name: str, credit: float, interval: float) -> None:
+        """Note the credit that is left and when (real seconds) the next turn is."""
         with self._db.write() as connection:
-            row = connection.execute(sa.select(workspaces).where(workspaces.c.name == name)).one()
-            seconds = (now - row.last_poll_real) / 1000 if row.last_poll_real else 1.0
-            rate = smoothed_rate(row.ended_rate, ended, min(60.0, max(0.0, seconds)))
             connection.execute(
                 sa.update(workspaces)
                 .where(workspaces.c.name == name)
-                .values(last_poll_real=now, ended_rate=rate, next_poll_real=now + int(interval * 1000))
+                .values(poll_credit=credit, next_poll_real=real_ms() + int(interval * 1000))
             )
-        return rate

@@ -49,8 +49,7 @@ def upgrade() -> None:
         sa.Column("shrunk_to", sa.Integer(), nullable=True),
         sa.Column("shrunk_until_real", sa.BigInteger(), nullable=True),
         sa.Column("next_poll_real", sa.BigInteger(), nullable=True),
-        sa.Column("last_poll_real", sa.BigInteger(), nullable=True),
-        sa.Column("ended_rate", sa.Float(), server_default="0", nullable=False),
+        sa.Column("poll_credit", sa.Float(), server_default="0", nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_workspaces")),
     )
     op.create_table(
@@ -60,6 +59,8 @@ def upgrade() -> None:
         sa.Column("workspace", sa.Text(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("resume_at", sa.BigInteger(), nullable=True),
+        sa.Column("trips", sa.Integer(), server_default="0", nullable=False),
         sa.Column("options", sa.Text(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("launched_at", sa.BigInteger(), nullable=True),
@@ -67,6 +68,9 @@ def upgrade() -> None:
         sa.CheckConstraint(
             "(finished_at IS NOT NULL) = (state IN ('cancelled', 'completed'))",
             name=op.f("ck_campaigns_finished_or_not"),
+        ),
+        sa.CheckConstraint(
+            "resume_at IS NULL OR state = 'paused'", name=op.f("ck_campaigns_only_paused_resume")
         ),
         sa.CheckConstraint(
             "state <> 'paused' OR reason IS NOT NULL", name=op.f("ck_campaigns_paused_has_reason")
@@ -188,6 +192,8 @@ def upgrade() -> None:
         sa.Column("charged", sa.Boolean(), nullable=False),
         sa.Column("lease_until_real", sa.BigInteger(), nullable=True),
         sa.Column("dialing_real", sa.BigInteger(), nullable=True),
+        sa.Column("first_sent_real", sa.BigInteger(), nullable=True),
+        sa.Column("sends", sa.Integer(), server_default="0", nullable=False),
         sa.Column("searches", sa.Integer(), server_default="0", nullable=False),
         sa.Column("claimed_at", sa.BigInteger(), nullable=False),
         sa.Column("dialing_at", sa.BigInteger(), nullable=True),

@@ -1,0 +1,120 @@
+"""Commands that settle doubt: audit, resolve."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from campaigns.cli import options as given
+from campaigns.cli.output import Output
+from campaigns.domain.clock import ScaledClock, from_ms
+from campaigns.domain.errors import CampaignsError, UsageError
+from campaigns.domain.states import AttemptState
+from campaigns.retell import RetellClient
+from campaigns.runtime import open_retell, open_store
+from campaigns.services.audit import audit
+from campaigns.settings import SIMULATOR, Settings, load_settings
+from campaigns.store import Store
+
+_SHOWN = 10
+
+
+class Word(StrEnum):
+    PLACED = "placed"
+    NOT_PLACED = "not-placed"
+
+
+def register(app: typer.Typer) -> None:
+    app.command("audit")(audit_campaign)
+    app.command("resolve")(resolve)
+
+
+def audit_campaign(name: given.Name, as_json: given.Json = False) -> None:
+    """Prove that every row is accounted for and every attempt is one call. Exit code 0 only if all holds."""
+    settings, out = load_settings(), Output(as_json)
+    store = open_store(settings)
+    campaign = given.find_campaign(store, name)
+    with retell_of(settings, store, campaign.workspace) as retell:
+        found = audit(store, retell, campaign)
+    out.document(found.document())
+    if not as_json:
+        rows = [
+            ["[green]holds[/]" if c.holds else "[bold red]FAILS[/]", c.claim, c.detail] for c in found.checks
+        ]
+        out.table(f"Audit of {name}", ["", "claim", "seen"], rows)
+        for check in found.checks:
+            for line in check.found[:_SHOWN]:
+                out.line(f"{check.claim}: {line}")
+            if len(check.found) > _SHOWN:
+                out.line(f"{check.claim}: and {len(check.found) - _SHOWN} more (--json names all)")
+    raise typer.Exit(0 if found.holds else 1)
+
+
+def retell_of(settings: Settings, store: Store, workspace: str) -> RetellClient:
+    """The API that a campaign was dialed through: for a simulated one, the simulator's ledger in this process."""
+    ledger = settings.home.resolve() / "simulator.jsonl"
+    if workspace != SIMULATOR or not settings.real_api:
+        return open_retell(settings)
+    if not ledger.exists():
+        raise CampaignsError("the simulator's ledger is gone", f"{ledger} holds what it rang; restore it")
+    from campaigns.simulator.api import Api
+    from campaigns.simulator.config import SimulatorConfig
+    from campaigns.simulator.engine import Engine
+    from campaigns.simulator.transport import SimulatorTransport
+
+    latest = from_ms(store.reports.latest_business_ms() or 0)
+    engine = Engine(
+        SimulatorConfig(ledger=ledger, accept_any=True), ScaledClock(latest, 1.0, 0.0, lambda: 0.0)
+    )
+    return RetellClient("key_simulator", "http://127.0.0.1", transport=SimulatorTransport(Api(engine)))
+
+
+def resolve(
+    attempt: Annotated[str, typer.Argument(metavar="ATTEMPT", help="Id of an unresolved attempt.")],
+    word: Annotated[Word, typer.Argument(metavar="placed|not-placed", help="What you found out at Retell.")],
+    call: Annotated[
+        str | None, typer.Option("--call", metavar="ID", help="The call, where it was placed.")
+    ] = None,
+    as_json: given.Json = False,
+) -> None:
+    """Say what became of an unresolved attempt: its lead goes on with the call's result, or is dialed again."""
+    settings, out = load_settings(), Output(as_json)
+    store = open_store(settings)
+    found = store.recovery.unresolved(attempt)
+    if found is None:
+        raise CampaignsError(
+            f"{attempt} is not an unresolved attempt", "see `campaigns status NAME` for those there are"
+        )
+    campaign = store.campaigns.get(found[0])
+    if campaign is None:
+        raise CampaignsError(f"the campaign of {attempt} is gone", "restore the database")
+    now = settings.clock().now()
+    if word is Word.NOT_PLACED:
+        if call is not None:
+            raise UsageError("--call goes with `placed`", "leave it out")
+        reason = f"not placed, says {given.operator()}"
+        done = store.attempts.give_back(attempt, AttemptState.UNRESOLVED, reason, 0, now, now)
+    else:
+        call_id = call or _search(settings, store, campaign.workspace, attempt)
+        done = store.attempts.place(attempt, AttemptState.UNRESOLVED, call_id, now)
+    if not done:
+        raise CampaignsError(
+            f"{attempt} has changed meanwhile", f"look again with `campaigns status {campaign.name}`"
+        )
+    if campaign.state == "completed":
+        store.campaigns.launch(campaign.id, now)
+    out.line(f"{attempt} is resolved as {word.value}; run or launch {campaign.name} to go on")
+    out.document({"attempt": attempt, "resolved": word.value, "campaign": campaign.name})
+
+
+def _search(settings: Settings, store: Store, workspace: str, attempt: str) -> str:
+    with retell_of(settings, store, workspace) as retell:
+        calls = retell.list_calls(metadata={"attempt_id": attempt})
+    if len(calls) != 1:
+        raise CampaignsError(
+            f"Retell lists {len(calls)} calls for {attempt}",
+            "name the right one with --call, or say not-placed",
+        )
+    return calls[0].call_id

@@ -1,0 +1,173 @@
+"""What recovery asks of the database: proof that the list is not lagging, a second send, the last dials."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from campaigns.domain.clock import to_ms
+from campaigns.domain.entities import UnknownDial
+from campaigns.domain.states import AttemptState, CampaignState
+from campaigns.domain.trouble import RecentDial
+from campaigns.store.database import Database
+from campaigns.store.events import Event, real_ms, record
+from campaigns.store.schema import attempts, campaigns, leads, suppressions
+
+
+@dataclass(frozen=True, slots=True)
+class AuditedAttempt:
+    """dialing_at, suppressed_at: business milliseconds; None = never."""
+
+    id: str
+    lead_id: int
+    phone: str
+    state: str
+    call_id: str | None
+    dialing_at: int | None
+    charged: bool
+    zones: str
+    suppressed_at: int | None
+
+
+class RecoveryRows:
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def younger_calls(self, workspace: str, than_real_ms: int, limit: int) -> dict[str, int]:
+        """Attempts whose call is open and was dialed later than that, the latest ones: id -> dialed at (real ms)."""
+        query = (
+            sa.select(attempts.c.id, attempts.c.dialing_real)
+            .where(
+                attempts.c.workspace == workspace,
+                attempts.c.state == AttemptState.PLACED,
+                attempts.c.dialing_real > than_real_ms,
+            )
+            .order_by(attempts.c.dialing_real.desc())
+            .limit(limit)
+        )
+        with self._db.read() as connection:
+            return dict(connection.execute(query).all())
+
+    def redial(self, one: UnknownDial, now: datetime, lease_ms: int) -> bool:
+        """ambiguous -> dialing: the same attempt is sent again, committed before a byte leaves.
+
+        Only on the evidence that `one` was read with: False when anything has happened to the attempt since, when
+        its campaign is not running, or its number has been suppressed.
+        """
+        running = (
+            sa.select(campaigns.c.id)
+            .where(campaigns.c.id == attempts.c.campaign_id, campaigns.c.state == CampaignState.RUNNING)
+            .exists()
+        )
+        listed = sa.select(suppressions.c.phone).where(suppressions.c.phone == attempts.c.phone).exists()
+        stamp = real_ms()
+        with self._db.write() as connection:
+            moved = connection.execute(
+                sa.update(attempts)
+                .where(
+                    attempts.c.id == one.attempt_id,
+                    attempts.c.state == AttemptState.AMBIGUOUS,
+                    attempts.c.sends == one.sends,
+                    attempts.c.searches == one.searches,
+                    running,
+                    sa.not_(listed),
+                )
+                .values(
+                    state=AttemptState.DIALING,
+                    dialing_real=stamp,
+                    lease_until_real=stamp + lease_ms,
+                    sends=attempts.c.sends + 1,
+                    searches=0,
+                )
+            )
+            if moved.rowcount == 0:
+                return False
+            detail = f"sent again, time {one.sends + 1}: {one.searches + 1} searches found nothing"
+            record(
+                connection,
+                [
+                    Event(
+                        "attempt",
+                        one.campaign_id,
+                        AttemptState.AMBIGUOUS,
+                        AttemptState.DIALING,
+                        to_ms(now),
+                        one.lead_id,
+                        one.attempt_id,
+                        detail,
+                    )
+                ],
+            )
+        return True
+
+    def recent_dials(self, campaign_id: str, since: datetime) -> list[RecentDial]:
+        """What the campaign's dials since then came to, newest first."""
+        query = (
+            sa.select(
+                attempts.c.state,
+                attempts.c.outcome,
+                attempts.c.disconnection_reason,
+                attempts.c.refusal_status,
+                attempts.c.refusal,
+            )
+            .where(
+                attempts.c.campaign_id == campaign_id,
+                attempts.c.claimed_at >= to_ms(since),
+                attempts.c.dialing_at.is_not(None),
+                attempts.c.state != AttemptState.DIALING,
+            )
+            .order_by(attempts.c.claimed_at.desc())
+            .limit(500)
+        )
+        with self._db.read() as connection:
+            return [RecentDial(*row) for row in connection.execute(query)]
+
+    def audited(self, campaign_id: str) -> list[AuditedAttempt]:
+        """Every attempt of a campaign with what its call must be held against."""
+        query = (
+            sa.select(
+                attempts.c.id,
+                attempts.c.lead_id,
+                attempts.c.phone,
+                attempts.c.state,
+                attempts.c.call_id,
+                attempts.c.dialing_at,
+                attempts.c.charged,
+                leads.c.zones,
+                suppressions.c.added_at,
+            )
+            .join(leads, leads.c.id == attempts.c.lead_id)
+            .outerjoin(suppressions, suppressions.c.phone == attempts.c.phone)
+            .where(attempts.c.campaign_id == campaign_id)
+            .order_by(attempts.c.claimed_at)
+        )
+        with self._db.read() as connection:
+            return [AuditedAttempt(*row) for row in connection.execute(query)]
+
+    def dials_of_numbers(self, workspace: str, since: datetime) -> dict[str, list[int]]:
+        """When (business ms) each number was dialed over all campaigns, sorted; refused and unsent dials left out."""
+        query = (
+            sa.select(attempts.c.phone, attempts.c.dialing_at)
+            .where(
+                attempts.c.workspace == workspace,
+                attempts.c.dialing_at >= to_ms(since),
+                attempts.c.state != AttemptState.NOT_PLACED,
+            )
+            .order_by(attempts.c.dialing_at)
+        )
+        dialed: dict[str, list[int]] = {}
+        with self._db.read() as connection:
+            for phone, at in connection.execute(query):
+                dialed.setdefault(phone, []).append(int(at or 0))
+        return dialed
+
+    def unresolved(self, attempt_id: str) -> tuple[str, int] | None:
+        """(campaign id, lead id) of an unresolved attempt; None when it is not unresolved."""
+        query = sa.select(attempts.c.campaign_id, attempts.c.lead_id).where(
+            attempts.c.id == attempt_id, attempts.c.state == AttemptState.UNRESOLVED
+        )
+        with self._db.read() as connection:
+            row = connection.execute(query).first()
+        return None if row is None else (row.campaign_id, row.lead_id)
