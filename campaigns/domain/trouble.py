@@ -88,6 +88,22 @@ def breaker_trips(latest: Sequence[RecentDial]) -> str | None:
     return f"{len(failed)} of the last {len(counted)} dials failed at the platform: {words[:300]}"
 
 
+#: Over half of at least so many finished calls to numbers that do not exist: the list or the set-up is wrong.
+INVALID_LEAST, INVALID_SHARE = 10, 0.5
+
+
+def mostly_invalid(latest: Sequence[RecentDial]) -> str | None:
+    """The reason to pause for good when most numbers are refused as invalid, or None. latest: newest first."""
+    finished = [dial.outcome for dial in latest if dial.outcome is not None]
+    invalid = finished.count(Outcome.INVALID_NUMBER)
+    if len(finished) < INVALID_LEAST or invalid <= INVALID_SHARE * len(finished):
+        return None
+    return (
+        f"{invalid} of {len(finished)} calls ended with an invalid destination: check the list's numbers, the "
+        "from-number and the countries it may call, then resume"
+    )
+
+
 def pause_length(trips: int) -> timedelta:
     """Real time of the next pause after `trips` in a row."""
     return min(LONGEST_PAUSE, FIRST_PAUSE * (1 << min(trips, 10)))

@@ -10,6 +10,7 @@ from campaigns.domain.trouble import (
     BREAKER_WINDOW,
     GENTLE_SUCCESSES,
     breaker_trips,
+    mostly_invalid,
     pause_length,
 )
 from campaigns.services.context import Context
@@ -36,6 +37,10 @@ def _check(context: Context, campaign: Campaign) -> bool:
     running_since = store.campaigns.running_since(campaign.id)
     # Failures from before a pause have been atoned for by the pause.
     dials = store.recovery.recent_dials(campaign.id, max(since, running_since) if running_since else since)
+    wrong = mostly_invalid(dials)
+    if wrong is not None:
+        log.error("campaign_paused", campaign=campaign.name, reason=wrong)
+        return store.campaigns.pause(campaign.id, wrong, now)
     reason = breaker_trips(dials)
     if reason is not None:
         pause = pause_length(campaign.trips)

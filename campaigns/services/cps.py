@@ -7,6 +7,9 @@ Formula: allowed at max(now, TAT); then TAT = max(now, TAT) + interval (ATM Foru
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Callable
 from typing import Protocol, cast
 
 import redis
@@ -35,17 +38,31 @@ class Limiter(Protocol):
 
 
 class CallsPerSecond:
-    """The bucket. One per process; thread-safe. Raises redis.RedisError when the server is away."""
+    """The bucket. One per process; thread-safe. Raises redis.RedisError when the server is away.
 
-    def __init__(self, client: redis.Redis) -> None:
+    The process also keeps its own schedule: turns that it has already handed out still hold when the server comes
+    back empty and starts a new one.
+    """
+
+    def __init__(self, client: redis.Redis, seconds: Callable[[], float] = time.monotonic) -> None:
         self._script = client.register_script(_GCRA)
+        self._seconds = seconds
+        self._lock = threading.Lock()
+        self._next: dict[str, float] = {}
 
     def reserve(self, key: str, per_second: float, patience: float) -> tuple[bool, float]:
         """Reserve the next turn of `key` if it comes within `patience` real seconds.
 
         A reserved turn that is not used is lost, which slows dialing and never speeds it up.
         """
-        interval = int(1_000_000 * CPS_MARGIN / per_second)
-        answer = self._script(keys=[f"campaigns:cps:{key}"], args=[interval, int(patience * 1_000_000)])
-        granted, wait = cast("list[int]", answer)
-        return bool(granted), int(wait) / 1_000_000
+        interval = CPS_MARGIN / per_second
+        arguments = [int(interval * 1_000_000), int(patience * 1_000_000)]
+        with self._lock:  # turns must come back in the order in which the server gave them
+            answer = self._script(keys=[f"campaigns:cps:{key}"], args=arguments)
+            granted, wait = cast("list[int]", answer)
+            if not granted:
+                return False, wait / 1_000_000
+            now = self._seconds()
+            turn = max(now + wait / 1_000_000, self._next.get(key, 0.0))
+            self._next[key] = turn + interval
+        return True, turn - now

@@ -1,1 +1,1 @@
-"""Measurements: `make bench` prints one JSON line per figure, each beside its peer in the same run."""
+"""Measurements: `python -m tests.benchmarks [FIGURE...]`, one JSON line per figure. Not collected by pytest."""

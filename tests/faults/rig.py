@@ -23,9 +23,8 @@ import redis
 from workers.embedded import socket_path
 
 FROM = "+14155550100"
-_AREAS = (
-    "201 202 203 205 206 207 208 209 210 212 213 214 215 216 217 218 219 224 225 228 229 231 234 239 240 248"
-).split()
+_AREAS = [str(code) for code in (201, 202, 203, 205, 206, 207, 208, 209, 210, 212, 213, 214, 215, 216, 217, 218,
+                                 219, 224, 225, 228, 229, 231, 234, 239, 240, 248)]  # fmt: skip
 
 
 def write_leads(path: Path, count: int) -> None:

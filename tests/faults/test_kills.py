@@ -1,4 +1,4 @@
-"""Every process may die at any instant, the broker may come back empty, and answers may get lost: nobody is rung twice."""
+"""Every process may die at any instant, the broker may come back empty, answers may get lost: nobody is rung twice."""
 
 from __future__ import annotations
 

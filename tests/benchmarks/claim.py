@@ -1,0 +1,154 @@
+"""One claim of 20 out of lists of very different sizes: it should not notice the size."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from campaigns.domain.clock import SystemClock, to_ms
+from campaigns.retell import RetellClient
+from campaigns.services import dispatch
+from campaigns.services.context import Context
+from campaigns.store import Store
+from tests.benchmarks import cycle, stage
+from tests.benchmarks.figure import Figure, at_most, percentile, say
+
+_ZONES = (
+    "America/New_York",
+    "America/Chicago",
+    "America/Denver",
+    "America/Los_Angeles",
+    "America/Anchorage",
+    "Pacific/Honolulu",
+)
+_CLAIM = 20
+_WARM_UP = 5
+
+# Made inside the database: a million leads take seconds that way. All are due, the oldest of each zone first.
+_LEADS = """
+    WITH RECURSIVE numbers(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < :rows)
+    INSERT INTO leads (campaign_id, file_id, line, phone, state, zones, zone_source, priority, next_attempt_at,
+        external_id, agent_id, agent_version, extension, consent, ignore_e164, variables, metadata, sip_headers, cells)
+    SELECT :campaign, :file, n + 2, '+1' || (2000000000 + n), 'pending',
+        CASE n % 6 {zones} END,
+        'phone', 5, :due + n % 1000, 'X-' || n, '', '', '', '', 0,
+        json_object('first_name', 'First' || n, 'company', 'Company ' || n % 997), '{{}}', '{{}}',
+        json_array('+1' || (2000000000 + n), 'First' || n, 'Company ' || n % 997)
+    FROM numbers
+""".format(zones=" ".join(f"WHEN {n} THEN '{zone}'" for n, zone in enumerate(_ZONES)))
+
+
+@dataclass
+class _Size:
+    rows: int
+    store: Store
+    context: Context
+    claims: list[float]
+    plans: list[float]
+    floors: list[float]
+
+
+def claim(quick: bool) -> Figure:
+    sizes = (1_000, 10_000) if quick else (10_000, 100_000, 1_000_000)
+    rounds = 20 if quick else 300
+    made: list[_Size] = []
+    with stage.folder() as where:
+        try:
+            for rows in sizes:
+                say(f"claim: a list of {rows:,}")
+                made.append(_filled(where / f"{rows}.db", rows))
+            say(f"claim: {rounds} claims of {_CLAIM} from each, in turns")
+            for turn in range(_WARM_UP + rounds):
+                for size in made:
+                    _claim_once(size, turn >= _WARM_UP)
+        finally:
+            for size in made:
+                size.context.retell.close()
+                size.store.close()
+    by_size = {
+        str(size.rows): {
+            "median_ms": round(statistics.median(size.claims), 3),
+            "p99_ms": round(percentile(size.claims, 0.99), 3),
+            "plan_median_ms": round(statistics.median(size.plans), 3),
+            "commit_floor_median_ms": round(statistics.median(size.floors), 3),
+        }
+        for size in made
+    }
+    least, most = by_size[str(sizes[0])], by_size[str(sizes[-1])]
+    ratio = round(most["median_ms"] / least["median_ms"], 3)
+    return Figure(
+        "claim",
+        most["median_ms"],
+        f"ms per claim of {_CLAIM} from {sizes[-1]:,} leads, median",
+        [at_most("largest_to_smallest_list", ratio, 2.0)],
+        {
+            "what": "a commit of one changed row on the same file, median ms",
+            "median_ms": most["commit_floor_median_ms"],
+        },
+        {
+            "p99_ms": most["p99_ms"],
+            "largest_to_smallest_list": ratio,
+            "by_leads": by_size,
+            "claims_of_each": rounds,
+            "zones": len(_ZONES),
+            "database": "SQLite WAL, synchronous=FULL",
+        },
+    )
+
+
+def _filled(path: Path, rows: int) -> _Size:
+    store = Store.open(f"sqlite:///{path}")
+    clock = SystemClock()
+    now = clock.now()
+    campaign = cycle.campaign(store, "bench", now)
+    with store.imports.writer(campaign.id, now) as writer:
+        writer.begin("bench.csv", "0" * 64, 0, ["phone_number"], "bench")
+        writer.finish({"accepted": rows})
+        file_id = writer.file_id
+    due = to_ms(now) - 3_600_000
+    with store.database.write() as connection:
+        connection.execute(
+            sa.text(_LEADS), {"rows": rows, "campaign": campaign.id, "file": file_id, "due": due}
+        )
+        for zone in _ZONES:
+            store.database.add_segment(connection, campaign.id, zone, 5)
+    with closing(store.database.engine.raw_connection()) as connection:
+        connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").close()
+    store.campaigns.launch(campaign.id, now)
+    retell = RetellClient(stage.KEY, "http://127.0.0.1:9")  # nobody is asked
+    return _Size(rows, store, cycle.context(store, retell), [], [], [])
+
+
+def _claim_once(size: _Size, counted: bool) -> None:
+    """Plan and claim, timed apart; then end the attempts, so that each claim finds as many open ones: none."""
+    store, context = size.store, size.context
+    started = time.perf_counter()
+    plans = dispatch.claim_plans(context, store.campaigns.listed(context.workspace))
+    planned = time.perf_counter()
+    claimed = store.claims.claim(
+        context.workspace, _CLAIM, 0, plans, context.clock.now(), dispatch.CLAIM_LEASE_MS
+    )
+    done = time.perf_counter()
+    if len(claimed.attempt_ids) != _CLAIM:
+        raise stage.BenchError(
+            f"{len(claimed.attempt_ids)} of {_CLAIM} were claimed from {size.rows:,} leads"
+        )
+    with store.database.write() as connection:
+        connection.exec_driver_sql(
+            "UPDATE leads SET state = 'exhausted' WHERE id IN (SELECT lead_id FROM attempts WHERE state = 'claimed')"
+        )
+        connection.exec_driver_sql(
+            "UPDATE attempts SET state = 'not_placed', refusal = 'bench' WHERE state = 'claimed'"
+        )
+    floor = time.perf_counter()
+    with store.database.write() as connection:
+        connection.exec_driver_sql("UPDATE workspaces SET trouble = 'bench'")
+    if counted:
+        size.floors.append((time.perf_counter() - floor) * 1000)
+        size.plans.append((planned - started) * 1000)
+        size.claims.append((done - planned) * 1000)

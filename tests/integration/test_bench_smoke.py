@@ -1,0 +1,94 @@
+"""The benchmarks run, say what they should, and what they measured was dialed by the rules. Never a timing."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+FIGURES = ("slots", "claim", "dial_cycle_cpu")
+
+
+@pytest.fixture(scope="module")
+def lines() -> dict[str, dict[str, Any]]:
+    """The line of each figure."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.benchmarks", *FIGURES, "--quick"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    documents = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [document["figure"] for document in documents] == list(FIGURES)
+    return {document["figure"]: document for document in documents}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_line_has_what_the_contract_names(lines: dict[str, dict[str, Any]], name: str) -> None:
+    line = lines[name]
+    assert isinstance(line["value"], float)
+    assert line["unit"]
+    assert line["peer"]["what"]
+    assert line["goal"]
+    assert set(line["missed"]) <= set(line["goal"])
+    assert line["met"] is (not line["missed"])
+    assert line["command"] == f"python -m tests.benchmarks {name} --quick"
+
+
+def test_slots_were_filled_without_a_refusal_or_a_second_ring(lines: dict[str, dict[str, Any]]) -> None:
+    line = lines["slots"]
+    assert line["refusals"] == {}
+    assert line["peak_concurrency"] <= line["lines"]
+    assert line["rings"] == line["leads"]
+    assert line["attempts_rung_twice"] == 0
+    assert line["most_rings_of_a_number"] == 1
+    assert 0 < line["utilisation"] <= 1
+    assert line["requests"]["create-phone-call"] == line["leads"]
+    assert line["requests_per_call"] == pytest.approx(
+        sum(line["requests"].values()) / line["rings"], abs=0.001
+    )
+
+
+def test_the_naive_script_had_the_same_work(lines: dict[str, dict[str, Any]]) -> None:
+    line = lines["slots"]
+    assert line["peer"]["rings"] == line["leads"]
+    assert line["peer"]["peak_concurrency"] <= line["lines"]
+    assert 0 < line["peer"]["utilisation"] <= 1
+
+
+def test_every_dial_of_the_cycle_rang_once(lines: dict[str, dict[str, Any]]) -> None:
+    line = lines["dial_cycle_cpu"]
+    assert line["refusals"] == {}
+    assert line["attempts_rung_twice"] == 0
+    assert line["rings"] == line["expected_rings"]
+    assert line["value"] == pytest.approx(line["guarded_cpu_ms"] - line["peer"]["cpu_ms_per_post"], abs=2)
+    assert {"read the row", "commit dialing", "POST", "commit placed"} <= set(line["parts"])
+
+
+def test_claims_were_made_from_every_size(lines: dict[str, dict[str, Any]]) -> None:
+    sizes = lines["claim"]["by_leads"]
+    assert list(sizes) == ["1000", "10000"]
+    for measured in sizes.values():
+        assert 0 < measured["median_ms"] <= measured["p99_ms"]
+
+
+def test_a_figure_that_does_not_exist_is_a_wrong_use() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.benchmarks", "speed"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "no such figure: speed" in done.stderr
