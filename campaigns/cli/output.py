@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from typer.exceptions import Abort, Exit, TyperException
 
@@ -29,6 +30,10 @@ STATE_STYLES = {
     "paused": "bold yellow",
     "completed": "green",
     "draft": "cyan",
+    "holds": "green",
+    "FAILS": "bold red",
+    "ok": "green",
+    "failure": "bold red",
 }
 
 
@@ -37,14 +42,17 @@ class Output:
 
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
-        self.console = Console(stderr=as_json, highlight=False, soft_wrap=True)
+        self.console = Console(stderr=as_json, highlight=False)
 
     def document(self, document: Mapping[str, Any] | list[Any]) -> None:
         if self.as_json:
             sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2) + "\n")
 
     def line(self, text: str) -> None:
-        self.console.print(text, markup=False)
+        self.console.print(text, markup=False, soft_wrap=True)
+
+    def headline(self, name: str, text: str) -> None:
+        self.console.print(f"[bold]{escape(name)}[/]  {escape(text)}")
 
     def table(self, title: str, columns: list[str], rows: list[list[Any]]) -> None:
         table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
@@ -60,8 +68,11 @@ class Output:
 def _cell(value: Any) -> Any:
     if value is None:
         return ""
-    style = STATE_STYLES.get(value) if isinstance(value, str) else None
-    return f"[{style}]{value}[/]" if style else value
+    if not isinstance(value, str):
+        return value
+    # What a file or a provider wrote must not be read as markup.
+    style, text = STATE_STYLES.get(value), escape(value)
+    return f"[{style}]{text}[/]" if style else text
 
 
 def errors_to(stream: TextIO, command: Callable[[], Any]) -> int:

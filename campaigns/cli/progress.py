@@ -58,6 +58,7 @@ class Progress:
                 f"{self._clock.now():%a %H:%M} UTC | {leads} | lines {status.own}/{status.ceiling} | "
                 f"{calls} calls settled, {rate:.1f}/s, {left}{' | ' + note if note else ''}",
                 markup=False,
+                soft_wrap=True,
             )
 
     def _pace(self, done: int, calls: int, waiting: int) -> tuple[float, str]:

@@ -57,9 +57,7 @@ def show_status(
 
 def show_one(out: Output, current: Status) -> None:
     campaign = current.campaign
-    out.console.print(
-        f"[bold]{campaign.name}[/]  {campaign.state}" + (f": {campaign.reason}" if campaign.reason else "")
-    )
+    out.headline(campaign.name, _state(current))
     out.table(
         "Leads", ["state", "leads"], [[state, count] for state, count in current.leads.items() if count]
     )
@@ -76,10 +74,15 @@ def show_one(out: Output, current: Status) -> None:
     out.line(f"next: {current.next_event.what}" + (f" at {iso(at)}" if at else ""))
 
 
+def _state(current: Status) -> str:
+    reason = current.campaign.reason
+    return current.campaign.state.value + (f": {reason}" if reason else "")
+
+
 def show_trouble(out: Output, current: Status) -> None:
     """What keeps the campaign from dialing, and what waits for a person."""
     if current.trouble:
-        out.console.print(f"[bold red]trouble:[/] {current.trouble}", markup=True)
+        out.line(f"trouble: {current.trouble}")
     for code, remedy, count in current.held:
         out.line(f"held: {count:,} leads, {code}: {remedy}")
     if current.attempts["unresolved"]:
@@ -165,9 +168,7 @@ def show_summary(out: Output, summary: Summary) -> None:
     """The figures at the end of a run, for people."""
     current = summary.status
     campaign = current.campaign
-    out.console.print(
-        f"\n[bold]{campaign.name}[/]  {campaign.state}" + (f": {campaign.reason}" if campaign.reason else "")
-    )
+    out.headline(campaign.name, _state(current))
     out.table(
         "Leads", ["state", "leads"], [[state, count] for state, count in current.leads.items() if count]
     )

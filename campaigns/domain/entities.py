@@ -67,7 +67,9 @@ def campaign_windows(specs: tuple[str, ...]) -> Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Campaign:
-    """resume_at: when the breaker lets a paused campaign try again. trips: how often it has paused it in a row."""
+    """running_since: when it last began, or began again, to run. resume_at: when the breaker lets a paused campaign
+    try again. trips: how often it has paused it in a row.
+    """
 
     id: str
     name: str
@@ -79,6 +81,7 @@ class Campaign:
     options: CampaignOptions
     created_at: datetime
     launched_at: datetime | None
+    running_since: datetime | None
     finished_at: datetime | None
 
 

@@ -34,9 +34,8 @@ def watch_over(context: Context) -> int:
 def _check(context: Context, campaign: Campaign) -> bool:
     store, now = context.store, context.clock.now()
     since = now - BREAKER_WINDOW * context.clock.speed
-    running_since = store.campaigns.running_since(campaign.id)
     # Failures from before a pause have been atoned for by the pause.
-    dials = store.recovery.recent_dials(campaign.id, max(since, running_since) if running_since else since)
+    dials = store.recovery.recent_dials(campaign.id, max(since, campaign.running_since or since))
     wrong = mostly_invalid(dials)
     if wrong is not None:
         log.error("campaign_paused", campaign=campaign.name, reason=wrong)

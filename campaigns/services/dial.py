@@ -248,7 +248,7 @@ def _pause_if_hopeless(context: Context, order: DialOrder) -> None:
     campaign = store.campaigns.get(order.campaign_id)
     if campaign is None or campaign.state != CampaignState.RUNNING:
         return
-    since = store.campaigns.running_since(campaign.id) or campaign.created_at
+    since = campaign.running_since or campaign.created_at
     verdicts = store.attempts.recent_verdicts(campaign.id, since, 10)
     leads = store.reports.leads_up_to(campaign.id, REFUSALS_IN_A_ROW)
     reason = pause_reason([(status, why) for _, status, why in verdicts], leads)

@@ -35,6 +35,7 @@ def _campaign(row: sa.Row[tuple[object, ...]]) -> Campaign:
         options=CampaignOptions.from_json(values["options"]),
         created_at=from_ms(values["created_at"]),
         launched_at=None if values["launched_at"] is None else from_ms(values["launched_at"]),
+        running_since=None if values["running_since"] is None else from_ms(values["running_since"]),
         finished_at=None if values["finished_at"] is None else from_ms(values["finished_at"]),
     )
 
@@ -215,17 +216,6 @@ class CampaignRows:
             )
         return True
 
-    def running_since(self, campaign_id: str) -> datetime | None:
-        """When the campaign last began to run; None if never."""
-        query = sa.select(sa.func.max(events.c.at)).where(
-            events.c.campaign_id == campaign_id,
-            events.c.subject == "campaign",
-            events.c.to_state == CampaignState.RUNNING,
-        )
-        with self._db.read() as connection:
-            at = connection.execute(query).scalar()
-        return None if at is None else from_ms(at)
-
     def complete_if_done(self, campaign_id: str, now: datetime) -> bool:
         """running -> completed when no lead is pending or in flight and no attempt is open."""
         unfinished = (
@@ -279,6 +269,8 @@ class CampaignRows:
         detail: str | None = None,
         **columns: object,
     ) -> bool:
+        if to is CampaignState.RUNNING:
+            columns["running_since"] = to_ms(now)
         if any(to not in CAMPAIGN_TRANSITIONS[source] for source in sources):
             raise AssertionError(f"no transition to {to} from one of {sources}")
         # An import keeps its campaign from ending, not from being paused.

@@ -78,6 +78,7 @@ campaigns = sa.Table(
     sa.Column("options", sa.Text, nullable=False),
     _ms("created_at", nullable=False),
     _ms("launched_at"),
+    _ms("running_since"),
     _ms("finished_at"),
     sa.CheckConstraint(f"state IN ({listed(CampaignState)})", name="state"),
     sa.CheckConstraint("state <> 'paused' OR reason IS NOT NULL", name="paused_has_reason"),

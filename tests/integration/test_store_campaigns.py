@@ -116,24 +116,23 @@ def test_the_times_and_reason_of_a_campaign_follow_its_state(steps: Steps) -> No
     def look() -> tuple[object, ...]:
         found = rows.get(campaign_id)
         assert found
-        return found.state, found.reason, found.launched_at, found.finished_at
+        return found.state, found.reason, found.launched_at, found.running_since, found.finished_at
 
-    assert rows.running_since(campaign_id) is None
+    assert look() == (C.DRAFT, None, None, None, None)
     rows.launch(campaign_id, NOW)
-    assert look() == (C.RUNNING, None, NOW, None)
+    assert look() == (C.RUNNING, None, NOW, NOW, None)
     rows.pause(campaign_id, "lunch", NOW)
-    assert look() == (C.PAUSED, "lunch", NOW, None)
+    assert look() == (C.PAUSED, "lunch", NOW, NOW, None)
     assert steps.store.reports.events(campaign_id, 1)[0]["detail"] == "lunch"
     rows.resume(campaign_id, LATER)
-    assert look() == (C.RUNNING, None, NOW, None)
-    assert rows.running_since(campaign_id) == LATER
+    assert look() == (C.RUNNING, None, NOW, LATER, None)
     rows.complete_if_done(campaign_id, LATER)
-    assert look() == (C.COMPLETED, None, NOW, LATER)
+    assert look() == (C.COMPLETED, None, NOW, LATER, LATER)
     rows.launch(campaign_id, LATER)
-    assert look() == (C.RUNNING, None, LATER, None)
+    assert look() == (C.RUNNING, None, LATER, LATER, None)
     rows.pause(campaign_id, "again", LATER)
     rows.cancel(campaign_id, LATER)
-    assert look() == (C.CANCELLED, None, LATER, LATER)
+    assert look() == (C.CANCELLED, None, LATER, LATER, LATER)
 
 
 def test_a_draft_without_a_file_can_be_discarded(steps: Steps) -> None:

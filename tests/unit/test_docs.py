@@ -20,6 +20,7 @@ from campaigns.domain.trouble import (
     FIRST_PAUSE,
     GENTLE_CALLS,
     GENTLE_SUCCESSES,
+    INVALID_LEAST,
 )
 from campaigns.leads import RowCode
 from campaigns.services.export import RESULT_COLUMNS
@@ -207,6 +208,7 @@ def test_the_numbers_of_the_reliability_page_are_the_codes() -> None:
     assert f"after {FIRST_PAUSE.total_seconds():g} seconds, then" in text
     assert f"at most {GENTLE_CALLS} calls of the campaign" in text
     assert f"until {GENTLE_SUCCESSES} dials" in text
+    assert f"at least {INVALID_LEAST} finished calls" in text
 
 
 def test_the_tests_named_in_the_documents_exist() -> None:
