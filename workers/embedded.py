@@ -31,6 +31,8 @@ log = structlog.get_logger(__name__)
 #: A unix socket's path must stay below 108 bytes on Linux, 104 on macOS.
 LONGEST_SOCKET = 96
 _STARTS_IN = 10.0
+#: A child that gives up by itself (no signal) within so many seconds, so many times in a row, will not work ever.
+_SHORT_LIFE, _SHORT_LIVES = 20.0, 4
 _STOPS_IN = 15.0
 
 
@@ -75,6 +77,7 @@ class Child:
     process: subprocess.Popen[bytes] | None = None
     starts: int = 0
     started_at: float = 0.0
+    short_lives: int = 0
     found_running: Callable[[], bool] | None = None
     shut_down: Callable[[], None] | None = None
 
@@ -182,8 +185,19 @@ class Stack:
                     if time.monotonic() - child.started_at < min(1.0, 0.25 * child.starts):
                         continue
                     code = child.process.returncode if child.process else None
+                    gave_up = bool(code and code > 0) and time.monotonic() - child.started_at < _SHORT_LIFE
+                    child.short_lives = child.short_lives + 1 if gave_up else 0
                     log.warning("child_restarted", name=child.name, exit_code=code)
                     child.start()
+
+    def check(self) -> None:
+        """Raise CampaignsError when a child dies again and again right after its start."""
+        for child in self.children:
+            if child.short_lives >= _SHORT_LIVES:
+                raise CampaignsError(
+                    f"the {child.name} process cannot start: {child.last_words()}",
+                    f"look into {child.log_path}",
+                )
 
     def stop(self) -> None:
         """Stop all children, the last started first: workers finish what they have in hand."""

@@ -42,7 +42,7 @@ class Output:
 
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
-        self.console = Console(stderr=as_json, highlight=False)
+        self.console = Console(stderr=as_json, highlight=False, emoji=False)
 
     def document(self, document: Mapping[str, Any] | list[Any]) -> None:
         if self.as_json:
@@ -55,7 +55,7 @@ class Output:
         self.console.print(f"[bold]{escape(name)}[/]  {escape(text)}")
 
     def table(self, title: str, columns: list[str], rows: list[list[Any]]) -> None:
-        table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+        table = Table(title=escape(title), title_justify="left", title_style="bold", box=None, pad_edge=False)
         for column in columns:
             table.add_column(column, overflow="fold")
         for row in rows:

@@ -163,7 +163,7 @@ class _Runner:
                 _wait_for_port(port, stack)
             signal.signal(signal.SIGINT, self._stop)
             start(store, settings, campaign)
-            self._watch()
+            self._watch(stack)
         return self._finish()
 
     def _campaign(self) -> Campaign:
@@ -216,7 +216,7 @@ class _Runner:
 
     # -- watching --------------------------------------------------------------------------------------------
 
-    def _watch(self) -> None:
+    def _watch(self, stack: Stack) -> None:
         """Show progress until the campaign ends, pauses itself, or the runner is told to stop and has drained."""
         draining = False
         quiet_since: float | None = None
@@ -225,6 +225,7 @@ class _Runner:
                 if self._stops and not draining:
                     draining = True
                     self._store.campaigns.pause(self._campaign().id, DRAINED, self._clock.now())
+                stack.check()
                 current = status(self._store, self._campaign(), self._clock.now())
                 note = ""
                 if draining:
