@@ -18,7 +18,8 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 run: $(READY) ## dial a sample list against the simulator
-	$(BIN)/campaigns run $(LIST) --simulate
+	@# 3: done, and some leads wait for a person; the sample has one on purpose.
+	$(BIN)/campaigns run $(LIST) --simulate || test $$? -eq 3
 
 test: $(READY) lint ## everything that must hold, in a few minutes
 	$(BIN)/python -m pytest -m "not chaos and not bench"

@@ -37,7 +37,19 @@ class Settings(BaseSettings):
         parts = urlsplit(value)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("write a full address, as https://api.retellai.com")
+        if parts.port == 0:  # reading it raises ValueError for one beyond 65535
+            raise ValueError("port 0 is no address")
         return value.rstrip("/")
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value and parts.scheme not in ("redis", "rediss", "unix"):
+            raise ValueError("write it as redis://localhost:6379/0, rediss:// or unix:///path/to/socket")
+        if parts.scheme != "unix" and parts.port == 0:
+            raise ValueError("port 0 is no address")
+        return value
 
     @field_validator("clock_spec")
     @classmethod
@@ -73,6 +85,8 @@ def load_settings() -> Settings:
     """Settings from the environment. Raises UsageError that names the variable and what it should be."""
     try:
         return Settings()
+    except UnicodeDecodeError:
+        raise UsageError("the file .env is not UTF-8 text", "save it as UTF-8, or remove it") from None
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
         message = str(first["msg"]).removeprefix("Value error, ")

@@ -265,6 +265,7 @@ class HomeLock:
     def __enter__(self) -> HomeLock:
         import fcntl
 
+        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._file = self.path.open("a+")
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -16,6 +16,7 @@ from campaigns.domain.entities import Campaign, CampaignOptions
 from campaigns.domain.errors import CampaignsError, UsageError
 from campaigns.domain.retry import DEFAULT_MAX_ATTEMPTS, DEFAULT_RETRY, RetryError, RetryPolicy
 from campaigns.domain.windows import WindowError, zone
+from campaigns.leads import is_region
 from campaigns.store import Store
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
@@ -93,6 +94,10 @@ def changed_options(
         raise UsageError("--concurrency must be at least 1", "use `campaigns pause` to stop dialing")
     if cps is not None and not 0 < cps <= 1000:
         raise UsageError("--cps must be above 0 and at most 1000", "leave it out for the default")
+    if max_attempts is not None and max_attempts < 1:
+        raise UsageError("--max-attempts must be at least 1", "leave it out for the default")
+    if region is not None and not is_region(region):
+        raise UsageError(f"--region {region} is not a country", "write its two letters, as US or GB")
     for number in from_numbers or ():
         if not re.fullmatch(r"\+[1-9]\d{6,14}", number):
             raise UsageError(f"--from {number} is not an E.164 number", "write it as +14155550100")

@@ -93,7 +93,8 @@ def errors_to(stream: TextIO, command: Callable[[], Any]) -> int:
     except CampaignsError as error:
         return _tell(stream, str(error), error.remedy, error.exit_code)
     except LeadFileError as error:
-        return _tell(stream, error.message, error.remedy, 2)
+        remedy = error.remedy[:1].lower() + error.remedy[1:]
+        return _tell(stream, error.message, remedy, 2)
     except RetellError as error:
         return _tell(stream, error.message, error.remedy, 1)
     except BrokenPipeError:
@@ -113,5 +114,6 @@ def errors_to(stream: TextIO, command: Callable[[], Any]) -> int:
 
 
 def _tell(stream: TextIO, message: str, remedy: str, code: int) -> int:
-    stream.write(f"error: {message}{'; ' + remedy if remedy else ''}\n")
+    # One line, whatever a library put into its message.
+    stream.write("error: " + " ".join(f"{message}{'; ' + remedy if remedy else ''}".split()) + "\n")
     return code

@@ -68,7 +68,9 @@ def beat() -> None:
 
 
 def simulator(
-    port: Annotated[int, typer.Option("--port", metavar="P", help="Port; 0 takes a free one.")] = 8123,
+    port: Annotated[
+        int, typer.Option("--port", metavar="P", min=0, max=65535, help="Port; 0 takes a free one.")
+    ] = 8123,
     concurrency: Annotated[
         int, typer.Option("--concurrency", metavar="N", help="Lines of the account.")
     ] = 20,
@@ -89,7 +91,7 @@ def simulator(
         config = SimulatorConfig(concurrency=concurrency, cps=cps, speed=speed, seed=seed, faults=faults)
         serve(config, port=port, clock=load_settings().clock(), ready=announce)
     except ValueError as error:
-        raise UsageError(str(error)) from None
+        raise UsageError(str(error), "see `campaigns simulator --help`") from None
     except OSError as error:
         raise CampaignsError(
             f"the simulator cannot listen on port {port}: {error.strerror}", "choose another --port, or 0"

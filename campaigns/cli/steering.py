@@ -11,8 +11,8 @@ import typer
 from campaigns.cli import options as given
 from campaigns.cli.output import Output
 from campaigns.domain.entities import Campaign, CampaignOptions
-from campaigns.domain.errors import CampaignsError
-from campaigns.domain.states import CampaignState
+from campaigns.domain.errors import CampaignsError, UsageError
+from campaigns.domain.states import UNRESOLVED_CODE, CampaignState
 from campaigns.runtime import open_retell, open_store
 from campaigns.services.imports import ImportSummary, import_file
 from campaigns.settings import Settings, load_settings
@@ -28,6 +28,7 @@ def register(app: typer.Typer) -> None:
     app.command("pause")(pause)
     app.command("resume")(resume)
     app.command("cancel")(cancel)
+    app.command("release")(release)
 
 
 def import_leads(
@@ -247,6 +248,41 @@ def cancel(name: given.Name, as_json: given.Json = False) -> None:
         raise CampaignsError(f"{name} is {campaign.state} already", f"see `campaigns status {name}`")
     out.line(f"{name} is cancelled")
     _show(out, given.find_campaign(store, name))
+
+
+def release(
+    name: given.Name,
+    code: Annotated[
+        str, typer.Option("--code", metavar="CODE", help="Release the leads held with this code.")
+    ],
+    timezone: Annotated[
+        str | None, typer.Option("--timezone", metavar="ZONE", help="The IANA zone these leads are in.")
+    ] = None,
+    as_json: given.Json = False,
+) -> None:
+    """Let held leads be dialed after all; `campaigns status NAME` names the codes."""
+    settings, out = load_settings(), Output(as_json)
+    store = open_store(settings)
+    campaign = given.find_campaign(store, name)
+    if code == UNRESOLVED_CODE:
+        raise UsageError(
+            "nobody can say whether these leads were rung",
+            "say it for each with `campaigns resolve ATTEMPT placed|not-placed`",
+        )
+    if code in ("unknown_timezone", "window_never_opens") and timezone is None:
+        raise UsageError(
+            f"leads held with {code} need a time zone", "name it with --timezone America/New_York"
+        )
+    given.changed_options(campaign.options, timezone=timezone)
+    released = store.campaigns.release(campaign.id, code, timezone, settings.clock().now())
+    if not released:
+        codes = sorted({held for held, _, _ in store.reports.held(campaign.id)})
+        raise CampaignsError(
+            f"no lead of {name} is held with {code}",
+            f"there are: {', '.join(codes)}" if codes else "none is held",
+        )
+    out.line(f"{released:,} leads of {name} wait to be dialed again; run or launch it to go on")
+    out.document({"campaign": name, "code": code, "released": released})
 
 
 def _show(out: Output, campaign: Campaign) -> None:

@@ -110,3 +110,5 @@ WITH_CALL = frozenset({AttemptState.PLACED, AttemptState.ENDED, AttemptState.SET
 
 FINAL_LEAD = frozenset(state for state, targets in LEAD_TRANSITIONS.items() if not targets)
 FINAL_CAMPAIGN = frozenset({CampaignState.COMPLETED, CampaignState.CANCELLED})
+#: Hold code of a lead whose attempt nobody can account for: `campaigns resolve` frees it, nothing else.
+UNRESOLVED_CODE = "unresolved_attempt"

@@ -7,7 +7,7 @@ for row in file.rows():
         row = file.reject(row, RowCode.DUPLICATE_IN_FILE, first)
 """
 
-from campaigns.leads.phones import Phone, PhoneProblem, normalise_phone
+from campaigns.leads.phones import Phone, PhoneProblem, is_region, normalise_phone
 from campaigns.leads.reader import LeadFile, open_lead_file
 from campaigns.leads.rejects import spreadsheet_safe, write_rejects
 from campaigns.leads.rows import (
@@ -32,6 +32,7 @@ __all__ = [
     "RejectedRow",
     "RowCode",
     "SeenPhones",
+    "is_region",
     "normalise_phone",
     "open_lead_file",
     "spreadsheet_safe",

@@ -81,6 +81,13 @@ _ALLOWED = re.compile(r"[^\d+]*\+?[\d\s().\-/]+", re.ASCII)
 _KEYPAD = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "22233344455566677778889999")
 
 
+def is_region(code: str) -> bool:
+    """Whether numbers can be read as those of this country (ISO code, in either case)."""
+    import phonenumbers
+
+    return code.upper() in phonenumbers.SUPPORTED_REGIONS
+
+
 def normalise_phone(text: str, region: str = "US") -> Phone | PhoneProblem:
     """Read one cell as a phone number expected in `region` (an ISO country code).
 

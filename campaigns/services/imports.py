@@ -13,10 +13,12 @@ from pathlib import Path
 
 from campaigns.compliance import Rules, rules_for
 from campaigns.domain.entities import Campaign, NewLead
-from campaigns.domain.states import LeadState
+from campaigns.domain.errors import CampaignsError
+from campaigns.domain.states import CampaignState, LeadState
 from campaigns.domain.windows import next_opening
 from campaigns.leads import (
     LeadFile,
+    LeadFileError,
     LeadRow,
     ReadOptions,
     RejectedRow,
@@ -76,12 +78,17 @@ def import_file(
     """Read `path` into the campaign, all of it or (on an exception, or Ctrl-C) none of it.
 
     The identical file again adds nothing and says so. progress: called with the rows read so far. rejects_to:
-    where to write the rejected rows. Raises LeadFileError for a file that cannot be used.
+    where to write the rejected rows. Raises LeadFileError for a file that cannot be used, CampaignsError for a
+    campaign that is cancelled.
     """
     options = campaign.options
     file = open_lead_file(
         path, ReadOptions(mapping=options.mapping, region=options.region, timezone=options.timezone or None)
     )
+    if campaign.state == CampaignState.CANCELLED:
+        raise CampaignsError(
+            f"{campaign.name} is cancelled, and nobody in it would be called", "name another campaign"
+        )
     digest = _sha256(path)
     for earlier in store.imports.files(campaign.id):
         if earlier.sha256 == digest and not dry_run:
@@ -95,6 +102,8 @@ def import_file(
         while chunk := list(islice(rows, _CHUNK)):
             sorting.chunk(writer, chunk)
             progress(summary.rows)
+        if summary.rows == 0:
+            raise LeadFileError("The file has no rows", "Export the list again, with at least one lead")
         writer.finish(summary.counts())
         if dry_run:
             raise _DryRun

@@ -22,6 +22,7 @@ from campaigns.domain.retry import Exhausted, Hold, Reached
 from campaigns.domain.states import (
     ATTEMPT_TRANSITIONS,
     LEAD_TRANSITIONS,
+    UNRESOLVED_CODE,
     AttemptState,
     CampaignState,
     LeadState,
@@ -33,8 +34,6 @@ from campaigns.store.schema import HOLDING_STATES, attempts, campaigns, is_open,
 
 #: Priority of a lead that asked to be called back: before every other.
 CALLBACK_PRIORITY = 0
-#: Hold code of a lead whose attempt nobody can account for.
-UNRESOLVED_CODE = "unresolved_attempt"
 _FINISHED = ("disconnection_reason", "in_voicemail", "duration_ms", "cost_cents", "sentiment", "summary",
              "recording_url", "transcript")  # fmt: skip
 

@@ -14,6 +14,7 @@ from campaigns.domain.states import (
     CAMPAIGN_TRANSITIONS,
     FINAL_CAMPAIGN,
     OPEN_ATTEMPT,
+    UNRESOLVED_CODE,
     CampaignState,
     LeadState,
 )
@@ -215,6 +216,48 @@ class CampaignRows:
                 .values(state=LeadState.CANCELLED, hold_code=None, hold_remedy=None)
             )
         return True
+
+    def release(self, campaign_id: str, code: str, zones: str | None, now: datetime) -> int:
+        """held -> pending for the leads held with `code`, with these zones where given. Returns how many.
+
+        Leads of unresolved attempts are not released: whether they rang must be said first.
+        """
+        at = to_ms(now)
+        held = (
+            leads.c.campaign_id == campaign_id,
+            leads.c.state == LeadState.HELD,
+            leads.c.hold_code == code,
+            leads.c.hold_code != UNRESOLVED_CODE,
+        )
+        values: dict[str, object] = {"state": LeadState.PENDING, "hold_code": None, "hold_remedy": None}
+        values["next_attempt_at"] = at
+        if zones is not None:
+            values |= {"zones": zones, "zone_source": "operator"}
+        with self._db.write() as connection:
+            moved = connection.execute(
+                sa.update(leads)
+                .where(*held)
+                .values(**values)
+                .returning(leads.c.id, leads.c.zones, leads.c.priority)
+            ).all()
+            for group, priority in sorted({(row.zones, row.priority) for row in moved}):
+                self._db.add_segment(connection, campaign_id, group, priority)
+            record(
+                connection,
+                [
+                    Event(
+                        "lead",
+                        campaign_id,
+                        LeadState.HELD,
+                        LeadState.PENDING,
+                        at,
+                        row.id,
+                        detail=f"released: {code}",
+                    )
+                    for row in moved
+                ],
+            )
+        return len(moved)
 
     def complete_if_done(self, campaign_id: str, now: datetime) -> bool:
         """running -> completed when no lead is pending or in flight and no attempt is open."""

@@ -32,6 +32,11 @@ class Database:
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         if self.is_sqlite:
             self.engine = _sqlite_engine(self.url)
+        elif self.url.get_backend_name() not in ("postgresql", "postgres"):
+            raise StoreError(
+                f"{self.url.get_backend_name()} is not a database that campaigns are kept in",
+                "write CAMPAIGNS_DATABASE_URL as postgresql://user:password@host/database",
+            )
         else:
             self.engine = sa.create_engine(
                 self.url.set(drivername="postgresql+psycopg"),
