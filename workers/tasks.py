@@ -47,7 +47,14 @@ def _enqueue_dials(attempt_ids: Iterable[str]) -> None:
 
 @app.task(name="campaigns.pace")
 def pace() -> None:
-    _enqueue_dials(dispatch.pace(context()))
+    _pace()
+
+
+def _pace() -> None:
+    paced = dispatch.pace(context())
+    _enqueue_dials(paced.attempt_ids)
+    if paced.again_in is not None:
+        pace.apply_async(countdown=paced.again_in)
 
 
 @app.task(name="campaigns.dial")
@@ -65,7 +72,7 @@ def poll() -> None:
     if polled is None:
         return
     if polled.ended:
-        _enqueue_dials(dispatch.pace(context()))
+        _pace()
     poll.apply_async(countdown=polled.next_in)
     for attempt_id in results.follow_up(context(), polled):
         settle.delay(attempt_id)

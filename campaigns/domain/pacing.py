@@ -14,8 +14,10 @@ from datetime import datetime
 CPS_MARGIN = 1.05
 #: Attempts claimed ahead of the calls-per-second limit, in seconds of it: enough to never wait for the pacer.
 CLAIM_AHEAD_SECONDS = 1.5
-#: Attempts that may wait for the workers of all hosts; a worker process takes up about 200 a second.
-MOST_WAITING = 400
+#: Attempts of a campaign that may wait for the workers: enough for 64 threads, few enough to be dialed in time.
+MOST_WAITING = 128
+#: Real seconds after which pacing goes on when it could have claimed more: the workers take them up meanwhile.
+PACE_AGAIN = 0.25
 #: Poll requests that one finished call pays for.
 POLLS_PER_CALL = 0.57
 #: Credit to begin with, so that the first ends are not missed, and the debt at which polling is slowest.

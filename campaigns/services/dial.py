@@ -96,7 +96,7 @@ def dial(context: Context, attempt_id: str, awake: Callable[[], float] = awake_s
         return DialResult(Dialed.DROPPED)
     if awake() - started > FENCE_SECONDS:
         now = context.clock.now()
-        store.attempts.give_back(attempt_id, AttemptState.DIALING, LATE, 0, now, now)
+        store.attempts.give_back(attempt_id, AttemptState.DIALING, LATE, 0, now, now, sends=1)
         return DialResult(Dialed.GIVEN_BACK)
     return _record(context, order, context.retell.create_phone_call(request))
 
@@ -207,9 +207,10 @@ def _record(context: Context, order: DialOrder, verdict: Verdict) -> DialResult:
 
     def give_back(why: str, status: int, backoff: float, hold: tuple[str, str] | None = None) -> DialResult:
         next_at = context.soon(backoff * random.uniform(1.0, 1.5))
-        # After a lease that ran out meanwhile the row is ambiguous, and this late answer settles it.
-        if not attempts.give_back(attempt_id, AttemptState.DIALING, why, status, next_at, now, hold):
-            attempts.give_back(attempt_id, AttemptState.AMBIGUOUS, why, status, next_at, now, hold)
+        # After a lease that ran out meanwhile the row is ambiguous, and this late answer settles it: unless it was
+        # sent again since, of which this answer knows nothing.
+        if not attempts.give_back(attempt_id, AttemptState.DIALING, why, status, next_at, now, hold, sends=1):
+            attempts.give_back(attempt_id, AttemptState.AMBIGUOUS, why, status, next_at, now, hold, sends=1)
         return DialResult(Dialed.GIVEN_BACK)
 
     match verdict:

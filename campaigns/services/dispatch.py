@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 import structlog
 
 from campaigns.compliance import rules_for
 from campaigns.domain.entities import Campaign
-from campaigns.domain.pacing import claim_order, claim_room
+from campaigns.domain.pacing import MOST_WAITING, PACE_AGAIN, claim_order, claim_room
 from campaigns.domain.states import CampaignState
 from campaigns.domain.trouble import GENTLE_CALLS
 from campaigns.domain.windows import callable_until
@@ -71,12 +73,20 @@ def keep_account_fresh(context: Context) -> None:
         observe_account(context)
 
 
-def pace(context: Context) -> list[str]:
-    """Claim what may be dialed now. Returns the ids of the attempts to dial, in dialing order."""
+@dataclass(frozen=True, slots=True)
+class Paced:
+    """attempt_ids: to dial, in this order. again_in: real seconds after which more can be claimed; None = no hurry."""
+
+    attempt_ids: list[str] = field(default_factory=list)
+    again_in: float | None = None
+
+
+def pace(context: Context) -> Paced:
+    """Claim what may be dialed now."""
     store, now = context.store, context.clock.now()
     running = store.campaigns.listed(context.workspace, (CampaignState.RUNNING,))
     if not running:
-        return []
+        return Paced()
     claimed: list[str] = []
     account = current_account(context)
     usable = account.age_ms is not None and account.age_ms <= SNAPSHOT_STALE_MS
@@ -92,7 +102,7 @@ def pace(context: Context) -> list[str]:
         for campaign in running:
             if store.campaigns.complete_if_done(campaign.id, now):
                 log.info("campaign_completed", campaign=campaign.name)
-    return claimed
+    return Paced(claimed, PACE_AGAIN if len(claimed) >= MOST_WAITING // 2 else None)
 
 
 def claim_plans(context: Context, running: list[Campaign]) -> list[ClaimPlan]:

@@ -168,13 +168,18 @@ class AttemptRows:
         next_attempt_at: datetime,
         now: datetime,
         hold: tuple[str, str] | None = None,
+        sends: int | None = None,
     ) -> bool:
         """-> not_placed, uncharged; the lead is pending again at `next_attempt_at`, or held with (code, remedy).
 
         Only for attempts of which it is *known* that nothing rang. status: HTTP status of a refusal, 0 if not sent.
-        False: it was in another state, or was unresolved and its lead no longer waits for this.
+        sends: how often it was sent as far as the caller knows; what is known of one send says nothing of a later one.
+        False: it was in another state, sent again since, or was unresolved and its lead no longer waits for this.
         """
         unresolved = source is AttemptState.UNRESOLVED
+        conditions = [self._awaits_word()] if unresolved else []
+        if sends is not None:
+            conditions.append(attempts.c.sends == sends)
         with self._db.write() as connection:
             if not self._move(
                 connection,
@@ -182,7 +187,7 @@ class AttemptRows:
                 source,
                 AttemptState.NOT_PLACED,
                 now,
-                *((self._awaits_word(),) if unresolved else ()),
+                *conditions,
                 detail=refusal,
                 refusal=refusal,
                 refusal_status=status,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -45,8 +46,7 @@ class Database:
                 max_overflow=8,
                 hide_parameters=True,
             )
-        # SQLite has one writer; queueing here is fair and cheap, its busy handler sleeps and is neither.
-        self._turn = threading.Lock() if self.is_sqlite else nullcontext()
+        self._turn = _WriterTurn(self.url.database) if self.is_sqlite else nullcontext()
 
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
@@ -112,6 +112,36 @@ class Database:
 
     def close(self) -> None:
         self.engine.dispose()
+        if isinstance(self._turn, _WriterTurn):
+            self._turn.close()
+
+
+class _WriterTurn:
+    """SQLite has one writer at a time, over all processes. Queueing for it in the kernel is fair and cheap.
+
+    SQLite's own busy handler sleeps for up to 100 ms between its tries, in no order: with two busy processes some
+    writers waited for a second. It stays as the last word; this lock dies with its process.
+    """
+
+    def __init__(self, database: str | None) -> None:
+        self._threads = threading.Lock()
+        self._file: IO[bytes] | None = None
+        if database and database != ":memory:" and not database.startswith("file:"):
+            self._file = Path(f"{database}-turn").open("ab")  # noqa: SIM115 - held as long as the database
+
+    def __enter__(self) -> None:
+        self._threads.acquire()
+        if self._file is not None:
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
+        self._threads.release()
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
 
 
 def _sqlite_engine(url: sa.URL) -> sa.Engine:

@@ -152,7 +152,7 @@ class World:
     def pace(self) -> list[str]:
         """Pace with a snapshot of the account that is not older than this moment."""
         self.sql("UPDATE workspaces SET observed_real = NULL, shrunk_until_real = NULL")
-        return dispatch.pace(self.context)
+        return dispatch.pace(self.context).attempt_ids
 
     def claim(self) -> str:
         [attempt_id] = self.pace()

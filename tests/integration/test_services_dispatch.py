@@ -70,7 +70,7 @@ def test_a_shrunken_ceiling_holds(world: World) -> None:
     world.campaign("spring", *range(1, 20))
     dispatch.observe_account(world.context)
     world.store.workspaces.shrink(WORKSPACE, 2, 10.0)
-    assert len(dispatch.pace(world.context)) == 2
+    assert len(dispatch.pace(world.context).attempt_ids) == 2
 
 
 def test_the_campaigns_own_cap_is_below_the_account(world: World) -> None:
@@ -218,15 +218,15 @@ def test_a_recent_snapshot_bridges_a_failure_an_old_one_does_not(world: World) -
     dispatch.observe_account(world.context)
     world.engine.configure({"faults": "concurrency_500=1"})
     world.sql(f"UPDATE workspaces SET observed_real = observed_real - {dispatch.SNAPSHOT_STALE_MS + 1000}")
-    assert dispatch.pace(world.context) == []
+    assert dispatch.pace(world.context).attempt_ids == []
     world.sql("UPDATE workspaces SET observed_real = observed_real + 40000")
-    assert len(dispatch.pace(world.context)) == 6
+    assert len(dispatch.pace(world.context).attempt_ids) == 6
 
 
 def test_a_fresh_snapshot_is_not_asked_for_again(world: World) -> None:
     world.campaign("spring", *range(1, 20))
     for _ in range(5):
-        dispatch.pace(world.context)
+        dispatch.pace(world.context).attempt_ids
     assert world.requests == {"get-concurrency": 1}
 
 
