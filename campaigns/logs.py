@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-_PHONE = re.compile(r"\+\d{4,13}(\d{2})\b")
+_PHONE = re.compile(r"\+\d{4,13}(\d{2})(?!\d)")
 
 
 def mask(text: str) -> str:
@@ -17,8 +17,8 @@ def mask(text: str) -> str:
     return _PHONE.sub(lambda found: "+" + "*" * (len(found[0]) - 3) + found[1], text)
 
 
-def _mask_values(_: Any, __: str, event: Any) -> Any:
-    return {key: mask(value) if isinstance(value, str) else value for key, value in event.items()}
+def _mask_line(_: Any, __: str, line: Any) -> Any:
+    return mask(line)
 
 
 class _MaskedFormatter(logging.Formatter):
@@ -38,8 +38,8 @@ def configure_logs(level: int = logging.INFO) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
-            _mask_values,
             structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "event"]),
+            _mask_line,  # the whole line: a number may stand deep inside a value
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),

@@ -59,7 +59,7 @@ class Settings(BaseSettings):
 
     @property
     def real_api(self) -> bool:
-        return (urlsplit(self.base_url).hostname or "").endswith("retellai.com")
+        return f".{urlsplit(self.base_url).hostname}".endswith(".retellai.com")
 
     @property
     def stand_in(self) -> bool:

@@ -37,6 +37,11 @@ def make_app(redis_url: str) -> Celery:
             "max_connections": 512,
             "socket_connect_timeout": 5,
             "socket_keepalive": True,
+            # How long a task tries to reach a broker that is away, before it goes on without: half a second, not six.
+            "max_retries": 3,
+            "interval_start": 0,
+            "interval_step": 0.2,
+            "interval_max": 0.5,
         },
         task_acks_late=True,
         task_reject_on_worker_lost=False,

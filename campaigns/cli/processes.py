@@ -38,7 +38,7 @@ def worker(
         bool, typer.Option("--control/--no-control", help="Take pacing, results, upkeep.")
     ] = True,
     threads: Annotated[
-        int | None, typer.Option("--threads", help="Calls dialed at the same time, 64 at most.")
+        int | None, typer.Option("--threads", help="Calls dialed at the same time, 32 at most.")
     ] = None,
 ) -> None:
     """A Celery worker. For more throughput start more of them, not more threads."""

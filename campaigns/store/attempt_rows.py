@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import lru_cache
 
 import sqlalchemy as sa
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from campaigns.domain.clock import from_ms, to_ms
 from campaigns.domain.entities import (
@@ -50,6 +52,48 @@ def _result_columns(result: CallResult) -> dict[str, object]:
     return columns
 
 
+#: Built once: composing it costs more than running it, and every dial asks.
+_DIAL_ORDER = (
+    sa.select(
+        attempts,
+        leads.c.zones,
+        leads.c.ignore_e164,
+        leads.c.variables,
+        leads.c.metadata.label("lead_metadata"),
+        leads.c.sip_headers,
+        campaigns.c.state.label("campaign_state"),
+        campaigns.c.options,
+        sa.select(suppressions.c.phone)
+        .where(suppressions.c.phone == attempts.c.phone)
+        .exists()
+        .label("suppressed"),
+    )
+    .join(leads, leads.c.id == attempts.c.lead_id)
+    .join(campaigns, campaigns.c.id == attempts.c.campaign_id)
+    .where(attempts.c.id == sa.bindparam("attempt_id"))
+)
+
+
+#: What must still be true in the very statement that commits a dial.
+_MAY_DIAL = (
+    sa.select(campaigns.c.id)
+    .where(campaigns.c.id == attempts.c.campaign_id, campaigns.c.state == CampaignState.RUNNING)
+    .exists(),
+    sa.not_(sa.select(suppressions.c.phone).where(suppressions.c.phone == attempts.c.phone).exists()),
+)
+
+
+@lru_cache(maxsize=64)
+def _move_statement(columns: tuple[str, ...]) -> ReturningUpdate[tuple[str, int]]:
+    """The guarded UPDATE that sets these columns; built once for each set of them."""
+    return (
+        sa.update(attempts)
+        .where(attempts.c.id == sa.bindparam("attempt"), attempts.c.state == sa.bindparam("source"))
+        .values({name: sa.bindparam(f"to_{name}") for name in columns})
+        .returning(attempts.c.campaign_id, attempts.c.lead_id)
+    )
+
+
 class AttemptRows:
     def __init__(self, database: Database) -> None:
         self._db = database
@@ -58,25 +102,8 @@ class AttemptRows:
 
     def dial_order(self, attempt_id: str) -> DialOrder | None:
         """Everything needed to dial the attempt; None when there is no such attempt."""
-        listed = sa.select(suppressions.c.phone).where(suppressions.c.phone == attempts.c.phone).exists()
-        query = (
-            sa.select(
-                attempts,
-                leads.c.zones,
-                leads.c.ignore_e164,
-                leads.c.variables,
-                leads.c.metadata.label("lead_metadata"),
-                leads.c.sip_headers,
-                campaigns.c.state.label("campaign_state"),
-                campaigns.c.options,
-                listed.label("suppressed"),
-            )
-            .join(leads, leads.c.id == attempts.c.lead_id)
-            .join(campaigns, campaigns.c.id == attempts.c.campaign_id)
-            .where(attempts.c.id == attempt_id)
-        )
         with self._db.read() as connection:
-            row = connection.execute(query).first()
+            row = connection.execute(_DIAL_ORDER, {"attempt_id": attempt_id}).first()
         if row is None:
             return None
         return DialOrder(
@@ -102,22 +129,15 @@ class AttemptRows:
     def begin_dial(self, order: DialOrder, now: datetime, lease_ms: int) -> bool:
         """claimed -> dialing, committed before a byte leaves. False: somebody else has it, the campaign is not
         running any more, or the number has been suppressed since."""
-        running = (
-            sa.select(campaigns.c.id)
-            .where(campaigns.c.id == attempts.c.campaign_id, campaigns.c.state == CampaignState.RUNNING)
-            .exists()
-        )
-        listed = sa.select(suppressions.c.phone).where(suppressions.c.phone == attempts.c.phone).exists()
         stamp = real_ms()
-        with self._db.write() as connection:
-            return self._move(
+        return self._db.commit_together(
+            lambda connection: self._move(
                 connection,
                 order.attempt_id,
                 AttemptState.CLAIMED,
                 AttemptState.DIALING,
                 now,
-                running,
-                sa.not_(listed),
+                *_MAY_DIAL,
                 dialing_at=to_ms(now),
                 dialing_real=stamp,
                 first_sent_real=stamp,
@@ -125,6 +145,7 @@ class AttemptRows:
                 lease_until_real=stamp + lease_ms,
                 charged=True,
             )
+        )
 
     def place(self, attempt_id: str, source: AttemptState, call_id: str, now: datetime) -> bool:
         """dialing, ambiguous or unresolved -> placed: a call id is known. False: it was in another state.
@@ -135,7 +156,8 @@ class AttemptRows:
         conditions = (
             (self._awaits_word(), self._number_is_free()) if source is AttemptState.UNRESOLVED else ()
         )
-        with self._db.write() as connection:
+
+        def work(connection: sa.Connection) -> bool:
             if not self._move(
                 connection,
                 attempt_id,
@@ -157,7 +179,9 @@ class AttemptRows:
                 self._move_lead(
                     connection, row.lead_id, row.campaign_id, values, now, attempt_id, None, LeadState.HELD
                 )
-        return True
+            return True
+
+        return self._db.commit_together(work)
 
     def give_back(
         self,
@@ -331,7 +355,8 @@ class AttemptRows:
         A do-not-call request is honoured here too: the number is suppressed everywhere. False: it was settled.
         """
         columns = _result_columns(result)
-        with self._db.write() as connection:
+
+        def work(connection: sa.Connection) -> bool:
             if not self._move(
                 connection,
                 attempt_id,
@@ -381,7 +406,9 @@ class AttemptRows:
                     f"asked for on call of attempt {attempt_id}",
                     to_ms(now),
                 )
-        return True
+            return True
+
+        return self._db.commit_together(work)
 
     # -- reconciling -----------------------------------------------------------------------------------------
 
@@ -505,12 +532,12 @@ class AttemptRows:
     ) -> bool:
         if to not in ATTEMPT_TRANSITIONS[source]:
             raise AssertionError(f"no transition from {source} to {to}")
-        moved = connection.execute(
-            sa.update(attempts)
-            .where(attempts.c.id == attempt_id, attempts.c.state == source, *conditions)
-            .values(state=to, **columns)
-            .returning(attempts.c.campaign_id, attempts.c.lead_id)
-        ).first()
+        values = {"state": to, **columns}
+        statement = _move_statement(tuple(values))
+        if conditions:
+            statement = statement.where(*conditions)
+        bound = {f"to_{name}": value for name, value in values.items()}
+        moved = connection.execute(statement, {"attempt": attempt_id, "source": source, **bound}).first()
         if moved is None:
             return False
         record(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import threading
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar, cast
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -16,6 +18,7 @@ from sqlalchemy.pool import QueuePool
 from campaigns.domain.errors import CampaignsError
 from campaigns.store import schema
 
+T = TypeVar("T")
 MIGRATIONS = Path(__file__).with_name("migrations")
 #: Real seconds a writer waits for another process's transaction before it gives up.
 BUSY_SECONDS = 10.0
@@ -23,6 +26,16 @@ BUSY_SECONDS = 10.0
 
 class StoreError(CampaignsError):
     """The database cannot be used as it is."""
+
+
+@dataclass(slots=True)
+class _Shared:
+    """Work that waits for a transaction, and what came of it."""
+
+    work: Callable[[sa.Connection], Any]
+    result: Any = None
+    error: BaseException | None = None
+    done: bool = False
 
 
 class Database:
@@ -46,6 +59,8 @@ class Database:
                 max_overflow=8,
                 hide_parameters=True,
             )
+        self._leader = threading.Lock()
+        self._handed_in: deque[_Shared] = deque()
         self._turn = _WriterTurn(self.url.database) if self.is_sqlite else nullcontext()
 
     @contextmanager
@@ -53,6 +68,41 @@ class Database:
         """A transaction that commits at the end, or rolls back on an exception."""
         with self._turn, self.engine.begin() as connection:
             yield connection
+
+    def commit_together(self, work: Callable[[sa.Connection], T]) -> T:
+        """Run `work` in a transaction that it may share with what other threads hand in meanwhile; one flush for all.
+
+        Returns once that is on disk. `work` must not care who shares its transaction: when any of them raises, all
+        are undone and each is run again in a transaction of its own. On PostgreSQL, which groups its commits by
+        itself, it is simply a transaction.
+        """
+        if not self.is_sqlite:
+            with self.write() as connection:
+                return work(connection)
+        mine = _Shared(work)
+        self._handed_in.append(mine)
+        with self._leader:
+            if not mine.done:
+                batch = [self._handed_in.popleft() for _ in range(len(self._handed_in))]
+                self._run(batch)
+        if mine.error is not None:
+            raise mine.error
+        return cast("T", mine.result)
+
+    def _run(self, batch: Sequence[_Shared]) -> None:
+        try:
+            with self.write() as connection:
+                for one in batch:
+                    one.result = one.work(connection)
+        except BaseException as error:
+            if len(batch) == 1:
+                batch[0].error, batch[0].done = error, True
+                return
+            for one in batch:
+                self._run([one])
+        else:
+            for one in batch:
+                one.done = True
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:

@@ -64,7 +64,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _measure(name: str, quick: bool) -> bool:
     """Print the figure's line; False when it could not be measured."""
-    started = time.monotonic()
+    started, load = time.monotonic(), os.getloadavg()[0]
     try:
         figure = FIGURES[name](quick)
     except Exception as error:
@@ -72,7 +72,7 @@ def _measure(name: str, quick: bool) -> bool:
         why = f"{type(error).__name__}: {error}"
         print(json.dumps({"figure": name, "value": None, "met": False, "error": why}), flush=True)
         return False
-    print(figure.line(quick), flush=True)
+    print(figure.line(quick, load), flush=True)
     say(f"{name}: {time.monotonic() - started:.0f} s")
     return True
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import psutil
 import redis
 
 from tests.benchmarks import cycle, stage
-from tests.benchmarks.figure import Figure, at_least, at_most, say
+from tests.benchmarks.figure import Figure, at_least, at_most, percentile, say
 from workers.embedded import Stack
 from workers.queues import DIAL_THREADS
 
@@ -38,6 +39,7 @@ def dials_per_second(quick: bool) -> Figure:
             with _sampled(runner.process.pid, simulator.pid) as samples:
                 _wait_for_dials(runner, simulator, leads)
             summary = runner.finish(300)
+            waits = _waits(runner.database)
         ledger = simulator.ledger(rings=True)
         times = sorted(ring["real"] for ring in ledger["rings_list"])
         simulator.reset()
@@ -74,6 +76,7 @@ def dials_per_second(quick: bool) -> Figure:
                 for name, seconds in cpu.items()
                 if seconds is not None and last > first
             },
+            "waits": waits,
             "parts_in_one_thread": parts,
             "leads": leads,
             "rings": ledger["rings"],
@@ -81,7 +84,6 @@ def dials_per_second(quick: bool) -> Figure:
             "attempts_rung_twice": ledger["attempts_rung_twice"],
             "peak_dials_per_second": ledger["peak_dials_per_second"],
             "peak_concurrency": ledger["peak_concurrency"],
-            "processors": psutil.cpu_count(),
             "state": summary["state"],
         },
     )
@@ -101,6 +103,24 @@ def _wait_for_dials(runner: stage.Runner, simulator: stage.Simulator, leads: int
         if time.monotonic() > deadline:
             raise stage.BenchError(f"{leads} leads were not dialed in time")
         time.sleep(1.0)  # summing the ledger up costs the simulator time
+
+
+def _waits(database: Path) -> dict[str, Any]:
+    """Whether the worker waits for claims or claims for the worker: milliseconds from the rows of the dials."""
+    with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
+        rows = connection.execute(
+            "SELECT dialing_at - claimed_at, placed_at - dialing_at FROM attempts WHERE call_id IS NOT NULL"
+        ).fetchall()
+        given_back = dict(
+            connection.execute(
+                "SELECT refusal, count(*) FROM attempts WHERE call_id IS NULL GROUP BY refusal"
+            )
+        )
+    found: dict[str, Any] = {"given_back": given_back}
+    for name, column in (("claimed_to_dialing_ms", 0), ("dialing_to_placed_ms", 1)):
+        values = [row[column] for row in rows]
+        found[name] = {"p50": percentile(values, 0.5), "p95": percentile(values, 0.95)}
+    return found
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -48,7 +49,8 @@ class Figure:
     peer: Mapping[str, Any] = field(default_factory=dict)
     details: Mapping[str, Any] = field(default_factory=dict)
 
-    def line(self, quick: bool) -> str:
+    def line(self, quick: bool, load: float) -> str:
+        """load: of the machine before the figure, its 1-minute average; above 0 the machine was not ours alone."""
         document: dict[str, Any] = {
             "figure": self.name,
             "value": self.value,
@@ -59,6 +61,8 @@ class Figure:
             "missed": [str(goal) for goal in self.goals if not goal.met],
             "command": f"python -m tests.benchmarks {self.name}{' --quick' if quick else ''}",
             "quick": quick,
+            "load_before": round(load, 2),
+            "processors": os.cpu_count(),
             **self.details,
         }
         return json.dumps(document, ensure_ascii=False)

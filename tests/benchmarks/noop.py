@@ -11,6 +11,6 @@ app = make_app(load_settings().redis_url)
 app.conf.include = []
 
 
-@app.task(name="bench.noop")
+@app.task(name="bench.noop")  # type: ignore[untyped-decorator]
 def noop(attempt_id: str) -> None:
     """Nothing: the message is taken, acknowledged and forgotten."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,15 @@ def _runner(where: Path, leads: Path, flags: list[str], lines: int, patience: fl
         options = stage.call_flags("--concurrency", str(lines))
         with stage.runner(where, leads, simulator.url, *options) as runner:
             runner.finish(patience)
-        return measured(simulator.ledger())
+            ended = time.time()
+        ledger = simulator.ledger(rings=True)
+        rang = [ring["real"] for ring in ledger["rings_list"]]
+        phases = {
+            "to_first_ring": round(min(rang) - runner.started, 2),
+            "dialing": round(max(rang) - min(rang), 2),
+            "last_dial_to_exit": round(ended - max(rang), 2),
+        }
+        return {**measured(ledger), "run_seconds": phases}
 
 
 def _naive(where: Path, leads: Path, flags: list[str], lines: int, patience: float) -> dict[str, Any]:

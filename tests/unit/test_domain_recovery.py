@@ -61,7 +61,9 @@ def test_without_a_single_condition_it_is_not(changes: dict[str, Any]) -> None:
         pytest.param({"since_first_send": KEY_SECONDS}, id="just inside the key's hour"),
         pytest.param({"sends": MOST_SENDS - 1}, id="once more"),
         pytest.param({"since_send": LONG_AGO, "younger": ("ongoing",)}, id="ours no longer rings either"),
-        pytest.param({"since_send": LONG_AGO, "younger": ("registered",)}, id="a ringing witness always does"),
+        pytest.param(
+            {"since_send": LONG_AGO, "younger": ("registered",)}, id="a ringing witness always does"
+        ),
     ],
 )
 def test_what_does_not_matter(changes: dict[str, Any]) -> None:
