@@ -226,7 +226,7 @@ def test_a_recent_snapshot_bridges_a_failure_an_old_one_does_not(world: World) -
 def test_a_fresh_snapshot_is_not_asked_for_again(world: World) -> None:
     world.campaign("spring", *range(1, 20))
     for _ in range(5):
-        dispatch.pace(world.context).attempt_ids
+        dispatch.pace(world.context)
     assert world.requests == {"get-concurrency": 1}
 
 
