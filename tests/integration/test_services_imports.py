@@ -188,7 +188,8 @@ NUMBERS = st.sampled_from(
 ZONES = st.sampled_from(["", "America/New_York", "America/Chicago", "nowhere", "EST"])
 ROWS = st.lists(
     st.tuples(NUMBERS, st.text(max_size=6), ZONES, st.sampled_from(["", "1", "9", "high"])).map(list),
-    min_size=1, max_size=14,
+    min_size=1,
+    max_size=14,
 )
 
 
