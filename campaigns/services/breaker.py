@@ -36,7 +36,9 @@ def _check(context: Context, campaign: Campaign) -> bool:
     since = now - BREAKER_WINDOW * context.clock.speed
     # Failures from before a pause have been atoned for by the pause.
     dials = store.recovery.recent_dials(campaign.id, max(since, campaign.running_since or since))
-    wrong = mostly_invalid(dials)
+    # Of all its dials since: with one or two lines and long calls a window never shows enough of them.
+    lately = store.recovery.recent_dials(campaign.id, campaign.running_since or since, limit=50)
+    wrong = mostly_invalid(lately)
     if wrong is not None:
         log.error("campaign_paused", campaign=campaign.name, reason=wrong)
         return store.campaigns.pause(campaign.id, wrong, now)
@@ -47,10 +49,7 @@ def _check(context: Context, campaign: Campaign) -> bool:
         if tripped:
             log.error("breaker_tripped", campaign=campaign.name, reason=reason, seconds=pause.total_seconds())
         return tripped
-    if campaign.trips:
-        # Of all its dials since: two lines with long calls may never show three in one window.
-        tried = store.recovery.recent_dials(campaign.id, campaign.running_since or since)
-        if sum(dial.went_through for dial in tried) >= GENTLE_SUCCESSES:
-            store.campaigns.forget_trips(campaign.id)
-            return True
+    if campaign.trips and sum(dial.went_through for dial in lately) >= GENTLE_SUCCESSES:
+        store.campaigns.forget_trips(campaign.id)
+        return True
     return False

@@ -102,8 +102,8 @@ class RecoveryRows:
             )
         return True
 
-    def recent_dials(self, campaign_id: str, since: datetime) -> list[RecentDial]:
-        """What the campaign's dials since then came to, newest first."""
+    def recent_dials(self, campaign_id: str, since: datetime, limit: int = 500) -> list[RecentDial]:
+        """What the campaign's latest dials since then came to, newest first."""
         query = (
             sa.select(
                 attempts.c.state,
@@ -119,7 +119,7 @@ class RecoveryRows:
                 attempts.c.state != AttemptState.DIALING,
             )
             .order_by(attempts.c.claimed_at.desc())
-            .limit(500)
+            .limit(limit)
         )
         with self._db.read() as connection:
             return [RecentDial(*row) for row in connection.execute(query)]

@@ -1,0 +1,174 @@
+"""The account and the installation as the command shows them, and doubt that an operator settles."""
+
+from __future__ import annotations
+
+import pytest
+import sqlalchemy as sa
+
+from campaigns.runtime import open_retell
+from campaigns.settings import load_settings
+from campaigns.store import Store
+from campaigns.store.schema import attempts
+from tests.acceptance.conftest import KEY, Cli, Retell
+from tests.acceptance.dialing import AT_ONCE, dial_to_the_end
+from tests.faults.rig import free_port
+from workers.embedded import Stack
+
+CHECKS = ["home and database", "message server", "clock", "time data", "disk", "account"]
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("campaigns.retell.client.RetellClient._pause", lambda *_: 0.0)
+
+
+# -- account
+
+
+def test_concurrency(cli: Cli, retell: Retell) -> None:
+    retell.start(concurrency=12, reserved_inbound=2, foreign=3)
+    assert cli.ok("concurrency") == {
+        "limit": 12, "burst_enabled": False, "burst_limit": 0, "reserved_inbound": 2, "ceiling": 10,
+        "current": 3, "own": 0, "foreign": 3, "free": 7,
+    }  # fmt: skip
+
+
+def test_numbers_and_agents(cli: Cli, retell: Retell) -> None:
+    account = retell.start().engine.account
+    numbers = cli.ok("numbers")
+    assert [one["number"] for one in numbers] == list(account.numbers)
+    assert set(numbers[0]) == {"number", "type", "nickname", "outbound_agents"}
+    agents = cli.ok("agents")
+    assert [one["agent"] for one in agents] == list(account.agents)
+    text = cli("numbers").out
+    assert all(number in text for number in account.numbers)
+
+
+# -- doctor
+
+
+def result(cli: Cli, check: str) -> tuple[int, dict[str, str]]:
+    said = cli("doctor", "--json")
+    rows = {row["check"]: row for row in said.document}
+    assert list(rows) == CHECKS
+    failures = [row for row in rows.values() if row["result"] != "ok"]
+    assert said.code == bool(failures)
+    assert all(row["remedy"] for row in failures)
+    return said.code, rows[check]
+
+
+def test_doctor_finds_nothing(cli: Cli, retell: Retell) -> None:
+    retell.start()
+    code, account = result(cli, "account")
+    assert code == 0
+    assert "0 of 20 lines" in account["detail"]
+    assert KEY not in str(account)
+
+
+def test_doctor_without_a_key(cli: Cli) -> None:
+    code, account = result(cli, "account")
+    assert code == 1
+    assert "RETELL_API_KEY" in account["remedy"]
+    assert cli("doctor").code == 1
+
+
+def test_doctor_and_a_message_server_that_is_away(
+    cli: Cli, retell: Retell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    retell.start()
+    monkeypatch.setenv("CAMPAIGNS_REDIS_URL", f"redis://127.0.0.1:{free_port()}/0")
+    code, check = result(cli, "message server")
+    assert (code, check["result"]) == (1, "failure")
+    with Stack(cli.folder / "r") as stack:
+        monkeypatch.setenv("CAMPAIGNS_REDIS_URL", stack.valkey())
+        assert result(cli, "message server")[0] == 0
+
+
+def test_doctor_and_a_disk_that_is_nearly_full(
+    cli: Cli, retell: Retell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    retell.start()
+    monkeypatch.setattr("campaigns.cli.account._LEAST_DISK", 1 << 80)
+    code, check = result(cli, "disk")
+    assert (code, check["result"]) == (1, "failure")
+
+
+def test_doctor_and_a_home_of_a_newer_version(cli: Cli, retell: Retell) -> None:
+    retell.start()
+    store = Store.open(load_settings().store_url())
+    with store.database.write() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    code, check = result(cli, "home and database")
+    assert (code, check["result"]) == (1, "failure")
+    assert "newer" in check["detail"]
+
+
+# -- resolve
+
+
+@pytest.fixture
+def doubt(cli: Cli, retell: Retell) -> tuple[Cli, str]:
+    """A campaign whose only call rang without an answer, and was not looked for in time."""
+    simulator = retell.start(speed=2000.0, analysis_delay=(0.0, 0.0))
+    cli.draft("spring", ["+12125550100,Ann"], *AT_ONCE)
+    cli.ok("launch", "spring")
+    dial_to_the_end("spring")
+    assert len(simulator.engine.calls) == 1
+    store = Store.open(load_settings().store_url())
+    with store.database.write() as connection:
+        attempt_id = str(connection.execute(sa.select(attempts.c.id)).scalar_one())
+        for statement in (
+            "UPDATE attempts SET state = 'unresolved', outcome = NULL, call_id = NULL, refusal = '?'",
+            "UPDATE leads SET state = 'held', hold_code = 'unresolved_attempt', hold_remedy = 'look', attempts = 0",
+        ):
+            connection.exec_driver_sql(statement)
+    return cli, attempt_id
+
+
+def test_an_unresolved_attempt_needs_a_person(doubt: tuple[Cli, str]) -> None:
+    cli, attempt_id = doubt
+    said = cli("status", "spring", "--json")
+    assert (said.code, said.document["attempts"]["unresolved"]) == (3, 1)
+    assert cli("status", "spring").code == 3
+    audited = cli("audit", "spring")
+    assert audited.code == 1
+    assert attempt_id in audited.out
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_resolved_as_placed_it_goes_on_with_the_call(doubt: tuple[Cli, str], named: bool) -> None:
+    cli, attempt_id = doubt
+    options = ("--call", call_at_retell()) if named else ()
+    answer = cli.ok("resolve", attempt_id, "placed", *options)
+    assert answer == {"attempt": attempt_id, "resolved": "placed", "campaign": "spring"}
+    dial_to_the_end("spring")
+    status = cli.ok("status", "spring")
+    assert (status["state"], status["leads"]["reached"]) == ("completed", 1)
+    assert cli.ok("audit", "spring")["holds"]
+    assert "not an unresolved attempt" in cli.refused("resolve", attempt_id, "placed")
+
+
+def test_resolved_as_not_placed_it_is_dialed_again(doubt: tuple[Cli, str]) -> None:
+    cli, attempt_id = doubt
+    cli.ok("resolve", attempt_id, "not-placed")
+    dial_to_the_end("spring")
+    status = cli.ok("status", "spring")
+    assert (status["state"], status["leads"]["reached"]) == ("completed", 1)
+    assert (status["attempts"]["not_placed"], status["attempts"]["settled"]) == (1, 1)
+
+
+def test_what_cannot_be_resolved(doubt: tuple[Cli, str], retell: Retell) -> None:
+    cli, attempt_id = doubt
+    assert "status" in cli.refused("resolve", "nobody", "placed")
+    assert "--call" in cli.refused("resolve", attempt_id, "not-placed", "--call", "call_1", code=2)
+    cli.refused("resolve", attempt_id, "perhaps", code=2)
+    retell.start()  # another Retell, which knows nothing of the call
+    assert "lists 0 calls" in cli.refused("resolve", attempt_id, "placed")
+    assert cli("status", "spring", "--json").document["attempts"]["unresolved"] == 1
+
+
+def call_at_retell() -> str:
+    [campaign] = Store.open(load_settings().store_url()).campaigns.listed()
+    with open_retell(load_settings()) as client:
+        [call] = client.list_calls(metadata={"campaign_id": campaign.id})
+    return call.call_id
