@@ -1,0 +1,59 @@
+"""The dial cycle under every fault: promises after each commit, and every lead accounted for once it is quiet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from dial_cycle_chaos import Ambush
+from dial_cycle_machine import DialCycle
+from dial_cycle_world import Bench, World
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from campaigns.simulator.faults import Fault
+
+CALM = settings(
+    deadline=None,
+    max_examples=100,
+    stateful_step_count=25,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+LONG = settings(CALM, max_examples=1_000, stateful_step_count=40, derandomize=False, print_blob=True)
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    with Bench.made(tmp_path_factory.mktemp("dial_cycle")) as made:
+        yield made
+
+
+def test_a_hundred_dial_cycles_under_faults(bench: Bench) -> None:
+    run_state_machine_as_test(lambda: DialCycle(bench), settings=CALM)
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(3600)
+def test_a_thousand_dial_cycles_under_faults(bench: Bench) -> None:
+    run_state_machine_as_test(lambda: DialCycle(bench), settings=LONG)
+
+
+@pytest.mark.parametrize("asleep", ["done", "sending"])
+def test_a_worker_that_slept_gives_back_nothing_that_was_sent_again(bench: Bench, asleep: str) -> None:
+    """It wakes up, does not send, and must not say "not placed" of a second send that rang."""
+    world = World(bench, concurrency=4, ignore_idempotency=True, outcomes="human=1")
+    world.pace()
+    attempt_id = world.dials.pop(0)
+    faults = [None, Fault("drop")]  # the one who shows that the list does not lag; the second send
+    world.engine.faults.next("create-phone-call", *faults)
+    meanwhile = (("sleep", 100), ("deliver", 0), ("search", 4))
+    world.dial(attempt_id, Ambush(asleep, 1, meanwhile))
+    world.promises.check()
+    assert world.promises.query("SELECT state, sends FROM attempts WHERE id = ?", attempt_id) == [
+        ("ambiguous", 2)
+    ]
+    world.run_until_quiet()
+    assert all(audit.holds for audit in world.audit())
+    world.close()
