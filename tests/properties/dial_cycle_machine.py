@@ -10,6 +10,8 @@ Not part of it: webhooks, which the runner does not have yet.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from dial_cycle_chaos import Ambush
 from dial_cycle_world import Bench, World, phone
 from hypothesis import strategies as st
@@ -17,6 +19,22 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from campaigns.domain.states import FINAL_LEAD, AttemptState, LeadState
 from campaigns.simulator.faults import Fault
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A dial message, at last.
+
+    again: it will come once more. delay: business seconds it waited, in a moment of real time. fault: what becomes of
+    its request; seconds: it reaches Retell so much later, when nobody waits for the answer.
+    """
+
+    index: int
+    again: bool = False
+    delay: int = 0
+    ambush: Ambush | None = None
+    fault: Fault | float | None = None
+
 
 _KILLS = st.sampled_from(["kill", "locked"])
 #: What stops a dial that is about to be made: aimed at it (0), or at another.
@@ -59,6 +77,8 @@ _DIAL_FAULTS = st.sampled_from(
         Fault("hang", after=False),
         Fault("slow", seconds=9.0),
         Fault("malformed"),
+        5.0,
+        25.0,
         None,
     ]
 )
@@ -69,8 +89,11 @@ _OUTCOMES = st.sampled_from(
     ["human", "dial_no_answer", "hidden_voicemail", "user_requested_dnc", "user_requested_callback",
      "telephony_provider_unavailable", "error_unknown", "concurrency_limit_reached", "no_valid_payment"]
 )  # fmt: skip
+_DELAYS = st.sampled_from([0, 0, 0, 600, 12 * 3600])
 _DELIVERIES = st.lists(
-    st.tuples(st.integers(0, 7), st.booleans(), _DIAL_AMBUSHES, _DIAL_FAULTS), min_size=1, max_size=3
+    st.builds(Delivery, st.integers(0, 7), st.booleans(), _DELAYS, _DIAL_AMBUSHES, _DIAL_FAULTS),
+    min_size=1,
+    max_size=3,
 )
 _CHANGES = st.one_of(
     st.fixed_dictionaries({"foreign": st.integers(0, 3)}),
@@ -96,8 +119,11 @@ class DialCycle(RuleBasedStateMachine):
         forgetful=st.sampled_from([True, True, False]),
         overflow=st.sampled_from(["429", "error"]),
         lag=st.sampled_from([0.0, 0.0, 3.0, 100.0, 2000.0]),
+        ringing_listed=st.booleans(),
     )
-    def start(self, seed: int, concurrency: int, forgetful: bool, overflow: str, lag: float) -> None:
+    def start(
+        self, seed: int, concurrency: int, forgetful: bool, overflow: str, lag: float, ringing_listed: bool
+    ) -> None:
         self.world = World(
             self.bench,
             seed=seed,
@@ -105,6 +131,7 @@ class DialCycle(RuleBasedStateMachine):
             ignore_idempotency=forgetful,
             overflow=overflow,
             listing_lag=lag,
+            list_registered=ringing_listed,
         )
 
     # -- processes and messages
@@ -114,28 +141,34 @@ class DialCycle(RuleBasedStateMachine):
         self.world.pace(ambush)
 
     @rule(deliveries=_DELIVERIES)
-    def deliver_dials(self, deliveries: list[tuple[int, bool, Ambush | None, Fault | None]]) -> None:
-        """Messages arrive, each perhaps once more later, in a world where a request may meet a fault."""
-        if not self.world.dials:
-            self.world.pace()
-        for index, again, ambush, fault in deliveries:
-            messages = self.world.dials
-            if not messages:
+    def deliver_dials(self, deliveries: list[Delivery]) -> None:
+        """Messages arrive, in a world where a request may meet a fault."""
+        world = self.world
+        if not world.dials:
+            world.pace()
+        for one in deliveries:
+            if not world.dials:
                 return
-            attempt_id = messages[index % len(messages)]
-            if not again:
-                messages.remove(attempt_id)
-            self.world.engine.faults.next("create-phone-call", fault)
-            self.world.dial(attempt_id, ambush)
+            attempt_id = world.dials[one.index % len(world.dials)]
+            if not one.again:
+                world.dials.remove(attempt_id)
+            world.time.pass_by(one.delay, 0.2)
+            if isinstance(one.fault, float):
+                world.wire.late = one.fault
+            else:
+                world.engine.faults.next("create-phone-call", one.fault)
+            world.dial(attempt_id, one.ambush)
 
-    @rule(deliveries=_DELIVERIES, gap=_GAPS)
-    def deliver_dials_and_search(
-        self, deliveries: list[tuple[int, bool, Ambush | None, Fault | None]], gap: float
-    ) -> None:
-        """The same, until leases have run out and searches are over; then a call that shows the list does not lag."""
+    @rule(deliveries=_DELIVERIES, gap=_GAPS, talk=st.sampled_from([0, 0, 10, 25]))
+    def deliver_dials_and_search(self, deliveries: list[Delivery], gap: float, talk: int) -> None:
+        """The same, until leases have run out and searches are over; then a call that shows the list does not lag.
+
+        talk: business seconds of that call before the next search.
+        """
         self.deliver_dials(deliveries)
         self.reconcile(gap, 4, None)
-        self.deliver_dials([(0, False, None, None)])
+        self.deliver_dials([Delivery(0)])
+        self.world.time.pass_by(talk, 0.2)
         self.reconcile(gap, 3, None)
 
     @rule(gap=_GAPS, passes=st.integers(1, 5), ambush=_AMBUSHES)

@@ -24,7 +24,7 @@ OPEN = HOLDING | {"ended"}
 DAY_MS = 86_400_000
 #: Per number in any 24 hours, over all campaigns.
 ROLLING_CAP = 3
-#: A dial is judged at its commit: real seconds that its worker may be held up after it.
+#: Real seconds that a worker may be held up between the gate and the wire.
 FENCE = 2.0
 
 
@@ -90,6 +90,15 @@ class Promises:
         """A worker turns to the wire: it must not have slept since its commit."""
         asleep = self._time.awake - self._committed.get(attempt_id, 0.0)
         self._blame(asleep <= FENCE, f"{attempt_id} is dialed {asleep} seconds after its commit")
+        [(phone, campaign_id, zone)] = self.query(
+            "SELECT a.phone, a.campaign_id, l.zones FROM attempts a JOIN leads l ON l.id = a.lead_id WHERE a.id = ?",
+            attempt_id,
+        )
+        now, rules = self._time.business.timestamp(), self.rules[campaign_id]
+        self._blame(
+            rules.open_at(zone, now) or rules.open_at(zone, now - FENCE),
+            f"{phone} is dialed outside its window, at {self._time.business:%a %H:%M:%S} UTC",
+        )
 
     def on_send(self, attempt_id: str) -> None:
         self._sent[attempt_id] += 1
@@ -192,22 +201,14 @@ class Promises:
         """`dialing` was committed this very moment: from here on somebody may be rung."""
         self._commits[attempt_id] += 1
         self._committed[attempt_id] = self._time.awake
-        [(phone, campaign_id, zone, running, suppressed)] = self.query(
-            "SELECT a.phone, a.campaign_id, l.zones, c.state = 'running',"
+        [(phone, running, suppressed)] = self.query(
+            "SELECT a.phone, c.state = 'running',"
             " EXISTS (SELECT 1 FROM suppressions s WHERE s.phone = a.phone)"
-            " FROM attempts a JOIN leads l ON l.id = a.lead_id JOIN campaigns c ON c.id = a.campaign_id"
-            " WHERE a.id = ?",
+            " FROM attempts a JOIN campaigns c ON c.id = a.campaign_id WHERE a.id = ?",
             attempt_id,
         )
         self._blame(running, f"{attempt_id} is dialed while its campaign does not run")
         self._blame(not suppressed, f"{phone} is dialed after it was suppressed")
-        # The gate was asked a moment ago: a worker that is held up before its commit commits that moment.
-        now = self._time.business.timestamp()
-        rules = self.rules[campaign_id]
-        self._blame(
-            rules.open_at(zone, now) or rules.open_at(zone, now - 120.0),
-            f"{phone} is dialed outside its window, at {self._time.business:%a %H:%M:%S} UTC",
-        )
 
     # -- at the end
 

@@ -131,7 +131,7 @@ class World:
         retell = RetellTime(self.time)
         self.engine = Engine(SimulatorConfig(**settings), retell, retell.real)
         self.promises = Promises(bench.path, self.time, self.engine)
-        wire = bench.wire
+        self.wire = wire = bench.wire
         wire.inner = SimulatorTransport(Api(self.engine), wait=self.time.sleep)
         wire.late, wire.on_start = 0.0, self.promises.on_start
         wire.on_send, wire.on_arrival = self.promises.on_send, self.promises.on_arrival
@@ -307,7 +307,7 @@ class World:
         self.engine.configure({"concurrency": 4, "outcomes": "human=1"})
         self.engine.faults._scripted.clear()
         self.engine._scripted.clear()
-        self.turns.mood, self._late = "free", 0.0
+        self.turns.mood, self.wire.late = "free", 0.0
         for _ in range(60):
             if not self.promises.left_open():
                 return
