@@ -25,6 +25,8 @@ SEARCH_FIRST_MS, SEARCH_LONGEST_MS = 1_000, 15_000
 WITNESSES = 20
 #: Real seconds after the dial at which an unfound one is left to the operator.
 SEARCH_HORIZON = 900.0
+#: The same by the number of searches since: for a clock that was set back.
+MOST_SEARCHES = 80
 #: Business time: longest ring (5 min) + longest call (2 h) + a margin. A call open beyond it is stuck.
 STUCK_AFTER = timedelta(minutes=5 + 120 + 10)
 
@@ -48,9 +50,9 @@ def reconcile(context: Context) -> Reconciled:
     """One pass over stale claims, unknown dials and stuck calls. Safe to run any number of times at once."""
     done = Reconciled()
     attempts, now = context.store.attempts, context.clock.now()
-    for attempt_id in attempts.stale_claims(context.workspace):
+    for attempt_id in context.store.recovery.stale_claims(context.workspace):
         done.freed_claims += attempts.give_back(attempt_id, AttemptState.CLAIMED, "stale_claim", 0, now, now)
-    unknown = attempts.unknown_dials(context.workspace)
+    unknown = context.store.recovery.unknown_dials(context.workspace)
     for one in unknown:
         if one.state == AttemptState.DIALING:
             why = "the worker that dialed it left no answer"
@@ -122,7 +124,7 @@ def _miss(context: Context, one: UnknownDial, younger: Sequence[str], done: Reco
     )
     if may_send_again(absence) and redial(context, one):
         done.sent_again += 1
-    elif since_send > SEARCH_HORIZON:
+    elif since_send > SEARCH_HORIZON or one.searches + 1 >= MOST_SEARCHES:
         why = f"no answer to the dial, and {one.searches + 1} searches found no call"
         remedy = f"look for a call to this lead at Retell, then `campaigns resolve {one.attempt_id}`"
         done.unresolved += attempts.give_up(
@@ -137,7 +139,7 @@ def _miss(context: Context, one: UnknownDial, younger: Sequence[str], done: Reco
 def _close_stuck(context: Context, done: Reconciled) -> None:
     """A call open beyond the longest possible one is asked for once more, then left to the operator."""
     now = context.clock.now()
-    for call in context.store.attempts.open_calls(context.workspace):
+    for call in context.store.results.open_calls(context.workspace):
         if call.state != AttemptState.PLACED or now - call.placed_at < STUCK_AFTER:
             continue
         try:

@@ -77,7 +77,7 @@ def poll(context: Context) -> Polled | None:
     store, workspace = context.store, context.workspace
     if not store.workspaces.take_poll_turn(workspace):
         return None
-    calls = store.attempts.open_calls(workspace)
+    calls = store.results.open_calls(workspace)
     placed = [call for call in calls if call.state == AttemptState.PLACED]
     seen: dict[str, Call] = {}
     moved: list[str] = []
@@ -90,7 +90,7 @@ def poll(context: Context) -> Polled | None:
             for call in placed
             if (item := seen.get(call.call_id)) is not None and is_over(item)
         ]
-        moved = store.attempts.end(over, now)
+        moved = store.results.end(over, now)
         credit = poll_credit(store.workspaces.account(workspace).poll_credit, len(moved), len(calls))
     except RetellError as error:
         store.workspaces.note_trouble(workspace, str(error))
@@ -107,7 +107,7 @@ def follow_up(context: Context, polled: Polled) -> list[str]:
     if store.campaigns.listed(workspace, (CampaignState.RUNNING,)):
         keep_account_fresh(context)
     ready = _ready(context, polled.calls, polled.seen)
-    return store.attempts.take_settling_turn(ready, SETTLE_LEASE_MS) if ready else []
+    return store.results.take_settling_turn(ready, SETTLE_LEASE_MS) if ready else []
 
 
 def _look(context: Context, calls: list[OpenCall]) -> dict[str, Call]:
@@ -160,7 +160,7 @@ def connected(result: CallResult) -> bool:
 def settle(context: Context, attempt_id: str) -> bool:
     """Fix the outcome of an ended attempt and decide its lead. False: nothing to do, or not possible yet."""
     store = context.store
-    facts = store.attempts.settle_facts(attempt_id)
+    facts = store.results.settle_facts(attempt_id)
     if facts is None:
         return False
     options, call, dialed_at, earlier, known = facts
@@ -179,7 +179,7 @@ def settle(context: Context, attempt_id: str) -> bool:
     decision = decide(
         options.retry_policy(), found, [*earlier, (found.outcome, found.charged)], dialed_at, now
     )
-    settled = store.attempts.settle(
+    settled = store.results.settle(
         attempt_id, result, LeadOutcome(decision, found.outcome, found.charged), now
     )
     if settled and found.pauses:

@@ -9,6 +9,7 @@ from campaigns.store.database import Database, StoreError
 from campaigns.store.import_rows import ImportedFile, ImportRows, ImportWriter, Reject
 from campaigns.store.recovery_rows import AuditedAttempt, RecoveryRows
 from campaigns.store.report_rows import ReportRows
+from campaigns.store.result_rows import ResultRows
 from campaigns.store.workspace_rows import Account, WorkspaceRows
 
 
@@ -21,6 +22,7 @@ class Store:
         self.imports = ImportRows(database)
         self.claims = ClaimRows(database)
         self.attempts = AttemptRows(database)
+        self.results = ResultRows(database)
         self.recovery = RecoveryRows(database)
         self.workspaces = WorkspaceRows(database)
         self.reports = ReportRows(database)

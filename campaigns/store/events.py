@@ -30,6 +30,15 @@ def real_ms() -> int:
     return int(time.time() * 1000)
 
 
+#: No lease lasts longer than this (real milliseconds): one that ends later was given before the clock was set back.
+LONGEST_LEASE_MS = 600_000
+
+
+def is_over(lease: sa.ColumnElement[int | None], now: int) -> sa.ColumnElement[bool]:
+    """Whether a lease (a column of real milliseconds) has run out."""
+    return sa.or_(lease < now, lease > now + LONGEST_LEASE_MS)
+
+
 def record(connection: sa.Connection, happened: Sequence[Event]) -> None:
     """Append events in the order given."""
     if not happened:

@@ -7,13 +7,13 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from campaigns.domain.clock import to_ms
+from campaigns.domain.clock import from_ms, to_ms
 from campaigns.domain.entities import UnknownDial
 from campaigns.domain.states import AttemptState, CampaignState
 from campaigns.domain.trouble import RecentDial
 from campaigns.store.database import Database
-from campaigns.store.events import Event, real_ms, record
-from campaigns.store.schema import attempts, campaigns, leads, suppressions
+from campaigns.store.events import Event, is_over, real_ms, record
+from campaigns.store.schema import attempts, campaigns, is_open, leads, suppressions
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,34 @@ class AuditedAttempt:
 class RecoveryRows:
     def __init__(self, database: Database) -> None:
         self._db = database
+
+    def stale_claims(self, workspace: str) -> list[str]:
+        """Claims that nobody dialed within their lease: nothing was sent, so they can be given back."""
+        query = sa.select(attempts.c.id).where(
+            attempts.c.workspace == workspace,
+            is_open(),
+            attempts.c.state == AttemptState.CLAIMED,
+            is_over(attempts.c.lease_until_real, real_ms()),
+        )
+        with self._db.read() as connection:
+            return list(connection.execute(query).scalars())
+
+    def unknown_dials(self, workspace: str) -> list[UnknownDial]:
+        """Dials whose lease ran out, and ambiguous ones that are due for a search."""
+        query = sa.select(attempts).where(
+            attempts.c.workspace == workspace,
+            is_open(),
+            attempts.c.state.in_((AttemptState.DIALING, AttemptState.AMBIGUOUS)),
+            is_over(attempts.c.lease_until_real, real_ms()),
+        )
+        with self._db.read() as connection:
+            return [
+                UnknownDial(
+                    row.id, row.campaign_id, row.lead_id, row.phone, row.from_number, AttemptState(row.state),
+                    from_ms(row.dialing_at), row.dialing_real, row.first_sent_real, row.sends, row.searches,
+                )
+                for row in connection.execute(query)
+            ]  # fmt: skip
 
     def younger_calls(self, workspace: str, than_real_ms: int, limit: int) -> dict[str, int]:
         """Attempts whose call is open and was dialed later than that, the latest ones: id -> dialed at (real ms)."""

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from campaigns.domain.pacing import ceiling, foreign_calls
 from campaigns.store.database import Database
-from campaigns.store.events import real_ms
+from campaigns.store.events import LONGEST_LEASE_MS, real_ms
 from campaigns.store.schema import workspaces
 
 #: Snapshots over which calls of others are remembered.
@@ -52,7 +52,9 @@ class WorkspaceRows:
         if row is None:
             return Account(None, 0, 0, None, None, None, 0.0)
         now = real_ms()
-        shrunk = row.shrunk_to if row.shrunk_until_real and row.shrunk_until_real > now else None
+        # An end far in the future means that the machine's clock was set back.
+        shrinks = row.shrunk_until_real and now < row.shrunk_until_real <= now + LONGEST_LEASE_MS
+        shrunk = row.shrunk_to if shrinks else None
         return Account(
             limit=row.line_limit,
             reserved_inbound=row.reserved_inbound,

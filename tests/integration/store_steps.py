@@ -116,13 +116,13 @@ class Steps:
             attempt_id, found["campaign_id"], found["lead_id"], found["call_id"] or "", AttemptState.PLACED, NOW, None
         )  # fmt: skip
         ended = [(call, result or CallResult(disconnection_reason="user_hangup"))]
-        return self.store.attempts.end(ended, now) == [attempt_id]
+        return self.store.results.end(ended, now) == [attempt_id]
 
     def settle(
         self, attempt_id: str, decision: LeadDecision, outcome: str = "no_answer", charged: bool = True,
         now: datetime = NOW,
     ) -> bool:  # fmt: skip
-        return self.store.attempts.settle(
+        return self.store.results.settle(
             attempt_id, CallResult(), LeadOutcome(decision, outcome, charged), now
         )
 

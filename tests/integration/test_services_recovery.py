@@ -283,7 +283,7 @@ def test_reconcilers_with_the_same_evidence_send_at_most_once(
 def test_evidence_that_is_out_of_date_sends_nothing(world: World) -> None:
     first, _ = doubtful(world)
     world.sql(f"UPDATE attempts SET lease_until_real = 1 WHERE id = '{first}'")
-    [one] = world.store.attempts.unknown_dials(WORKSPACE)
+    [one] = world.store.recovery.unknown_dials(WORKSPACE)
     world.store.attempts.search_again(first, 1000)
     assert not redial(world.context, one)
     assert world.wire.dials == 2
@@ -344,7 +344,7 @@ def test_an_attempt_is_sent_so_often_and_then_left_to_the_operator(world: World)
 def test_a_worker_that_slept_after_its_commit_does_not_send(world: World) -> None:
     first, _ = doubtful(world)
     world.sql(f"UPDATE attempts SET lease_until_real = 1 WHERE id = '{first}'")
-    [one] = world.store.attempts.unknown_dials(WORKSPACE)
+    [one] = world.store.recovery.unknown_dials(WORKSPACE)
     moments = iter([0.0, 100.0])
     redial(world.context, one, awake=lambda: next(moments))
     assert world.wire.dials == 2
@@ -354,7 +354,7 @@ def test_a_worker_that_slept_after_its_commit_does_not_send(world: World) -> Non
 def test_a_killed_second_sender_is_searched_for_like_a_first(world: World) -> None:
     first, _ = doubtful(world)
     world.sql(f"UPDATE attempts SET lease_until_real = 1 WHERE id = '{first}'")
-    [one] = world.store.attempts.unknown_dials(WORKSPACE)
+    [one] = world.store.recovery.unknown_dials(WORKSPACE)
     assert world.store.recovery.redial(one, world.clock.now(), 40_000)
     assert world.attempt(first)["state"] == "dialing"
     assert world.reconcile().doubted == 1

@@ -122,7 +122,7 @@ def test_a_connected_call_costs_two_requests_and_its_share_of_the_polls(world: W
     while world.store.campaigns.listed(WORKSPACE, (CampaignState.RUNNING,)):
         world.dial_all()
         world.after(seconds=20)
-        polls += bool(world.store.attempts.open_calls(WORKSPACE))
+        polls += bool(world.store.results.open_calls(WORKSPACE))
         world.poll_and_settle()
     calls = len(world.rings)
     requests = world.requests

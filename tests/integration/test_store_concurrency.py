@@ -123,7 +123,7 @@ def test_one_poller_gets_the_turn_and_one_settler_the_attempt(steps: Steps) -> N
     attempt_id = steps.attempt(steps.campaign("spring", phone(1)), A.ENDED)
     turns = _all_at_once([lambda: steps.store.workspaces.take_poll_turn(WORKSPACE)] * 6)
     assert sorted(turns) == [False] * 5 + [True]
-    settlers = _all_at_once([lambda: steps.store.attempts.take_settling_turn([attempt_id], 60_000)] * 6)
+    settlers = _all_at_once([lambda: steps.store.results.take_settling_turn([attempt_id], 60_000)] * 6)
     assert sorted(settlers) == [[]] * 5 + [[attempt_id]]
 
 

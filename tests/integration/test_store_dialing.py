@@ -194,13 +194,13 @@ def test_empty_searches_are_counted_and_put_off(steps: Steps) -> None:
     campaign_id = steps.campaign("spring", phone(1), phone(2))
     doubted, placed = steps.attempt(campaign_id, A.AMBIGUOUS), steps.attempt(campaign_id, A.PLACED)
     steps.execute("UPDATE attempts SET lease_until_real = 0 WHERE call_id IS NULL")
-    assert [one.attempt_id for one in steps.store.attempts.unknown_dials(WORKSPACE)] == [doubted]
+    assert [one.attempt_id for one in steps.store.recovery.unknown_dials(WORKSPACE)] == [doubted]
     before = steps.happened()
     steps.store.attempts.search_again(doubted, 60_000)
     steps.store.attempts.search_again(placed, 60_000)
     assert steps.attempt_row(doubted)["searches"] == 1
     assert steps.attempt_row(placed)["searches"] == 0
-    assert steps.store.attempts.unknown_dials(WORKSPACE) == []
+    assert steps.store.recovery.unknown_dials(WORKSPACE) == []
     assert steps.happened() == before
 
 
@@ -252,18 +252,18 @@ def test_stale_claims_and_dials_are_found_by_real_time(steps: Steps) -> None:
     rows: dict[str, Any] = {
         state: steps.attempt(campaign_id, state) for state in (A.CLAIMED, A.DIALING, A.AMBIGUOUS, A.PLACED)
     }
-    attempts = steps.store.attempts
-    assert attempts.stale_claims(WORKSPACE) == []
-    assert attempts.unknown_dials(WORKSPACE) == []
+    attempts, recovery = steps.store.attempts, steps.store.recovery
+    assert recovery.stale_claims(WORKSPACE) == []
+    assert recovery.unknown_dials(WORKSPACE) == []
     steps.execute("UPDATE attempts SET lease_until_real = :past", {"past": real_ms() - 1})
-    assert attempts.stale_claims(WORKSPACE) == [rows[A.CLAIMED]]
-    found = {one.attempt_id: one for one in attempts.unknown_dials(WORKSPACE)}
+    assert recovery.stale_claims(WORKSPACE) == [rows[A.CLAIMED]]
+    found = {one.attempt_id: one for one in recovery.unknown_dials(WORKSPACE)}
     assert set(found) == {rows[A.DIALING], rows[A.AMBIGUOUS]}
     dialing = found[rows[A.DIALING]]
     stored = steps.attempt_row(dialing.attempt_id)
     assert (dialing.state, dialing.dialing_at, dialing.searches) == (A.DIALING, NOW, 0)
     assert (dialing.phone, dialing.dialing_real_ms) == (stored["phone"], stored["dialing_real"])
-    assert attempts.stale_claims("globex") == attempts.unknown_dials("globex") == []
+    assert recovery.stale_claims("globex") == recovery.unknown_dials("globex") == []
     assert attempts.holding_ids(WORKSPACE) == set(rows.values())
     assert attempts.waiting_claims(WORKSPACE) == {campaign_id: 1}
     assert attempts.waiting_claims("globex") == {}

@@ -72,10 +72,17 @@ def test_nothing_in_a_claim_scans_a_table(steps: Steps) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["holding_ids", "waiting_claims", "open_calls", "stale_claims", "unknown_dials"]
+    ("part", "name"),
+    [
+        ("attempts", "holding_ids"),
+        ("attempts", "waiting_claims"),
+        ("results", "open_calls"),
+        ("recovery", "stale_claims"),
+        ("recovery", "unknown_dials"),
+    ],
 )
-def test_what_is_open_is_found_without_reading_what_is_over(steps: Steps, name: str) -> None:
-    plans = _plans(steps, lambda: getattr(steps.store.attempts, name)(WORKSPACE))
+def test_what_is_open_is_found_without_reading_what_is_over(steps: Steps, part: str, name: str) -> None:
+    plans = _plans(steps, lambda: getattr(getattr(steps.store, part), name)(WORKSPACE))
     [lines] = plans.values()
     assert "USING INDEX ix_attempts_open" in lines[0][2]
 

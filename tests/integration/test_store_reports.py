@@ -44,7 +44,7 @@ def _called(steps: Steps, campaign_id: str, outcome: str, minutes: int, last: bo
     assert steps.end(attempt_id, over)
     decision = Exhausted("no more") if last else RetryAt(placed)
     whole = CallResult(transcript=f"call of minute {minutes}", analysis={f"field_{outcome}": minutes})
-    assert steps.store.attempts.settle(attempt_id, whole, LeadOutcome(decision, outcome, True), placed)
+    assert steps.store.results.settle(attempt_id, whole, LeadOutcome(decision, outcome, True), placed)
     return attempt_id
 
 

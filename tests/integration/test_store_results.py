@@ -23,7 +23,7 @@ LATER = NOW + timedelta(hours=2)
 def test_open_calls_are_those_placed_or_waiting_for_their_analysis(steps: Steps) -> None:
     campaign_id = steps.campaign("spring", *map(phone, range(8)))
     made = {state: steps.attempt(campaign_id, state) for state in AttemptState}
-    found = {call.attempt_id: call for call in steps.store.attempts.open_calls(WORKSPACE)}
+    found = {call.attempt_id: call for call in steps.store.results.open_calls(WORKSPACE)}
     assert set(found) == {made[A.PLACED], made[A.ENDED]}
     placed, ended = found[made[A.PLACED]], found[made[A.ENDED]]
     assert placed == OpenCall(
@@ -31,22 +31,22 @@ def test_open_calls_are_those_placed_or_waiting_for_their_analysis(steps: Steps)
         f"call_{made[A.PLACED]}", A.PLACED, NOW, None,
     )  # fmt: skip
     assert (ended.state, ended.ended_at) == (A.ENDED, NOW)
-    assert steps.store.attempts.open_calls("globex") == []
+    assert steps.store.results.open_calls("globex") == []
 
 
 def test_many_calls_end_at_once_and_each_only_once(steps: Steps) -> None:
     campaign_id = steps.campaign("spring", *map(phone, range(3)))
     for _ in range(3):
         steps.attempt(campaign_id, A.PLACED)
-    calls = steps.store.attempts.open_calls(WORKSPACE)
+    calls = steps.store.results.open_calls(WORKSPACE)
     over = CallResult(disconnection_reason="user_hangup", duration_ms=5000, ended_at=LATER)
-    first = steps.store.attempts.end([(calls[0], over)], NOW)
+    first = steps.store.results.end([(calls[0], over)], NOW)
     assert first == [calls[0].attempt_id]
     before = len(steps.happened())
-    won = steps.store.attempts.end([(call, over) for call in calls], NOW)
+    won = steps.store.results.end([(call, over) for call in calls], NOW)
     assert won == [call.attempt_id for call in calls[1:]]
     assert steps.happened()[before:] == [("attempt", "placed", "ended")] * 2
-    assert steps.store.attempts.end([], NOW) == []
+    assert steps.store.results.end([], NOW) == []
     assert steps.store.attempts.holding_ids(WORKSPACE) == set(), "their slots are free"
     row = steps.attempt_row(calls[1].attempt_id)
     assert (row["ended_at"], row["duration_ms"]) == (to_ms(LATER), 5000)
@@ -60,14 +60,14 @@ def test_what_is_known_later_adds_and_never_erases(steps: Steps) -> None:
         summary="early", analysis={"interested": True}, in_voicemail=False,
     )  # fmt: skip
     assert steps.end(attempt_id, listed)
-    facts = steps.store.attempts.settle_facts(attempt_id)
+    facts = steps.store.results.settle_facts(attempt_id)
     assert facts is not None
     options, call, dialed_at, history, known = facts
     assert known == listed
     assert (options.profile, call.attempt_id, call.state) == ("us-sales", attempt_id, A.ENDED)
     assert (dialed_at, history) == (NOW, [])
     whole = CallResult(summary="final", transcript="Hello", sentiment="Positive", agent_version="12")
-    assert steps.store.attempts.settle(attempt_id, whole, LeadOutcome(Reached(), "human", True), LATER)
+    assert steps.store.results.settle(attempt_id, whole, LeadOutcome(Reached(), "human", True), LATER)
     row = steps.attempt_row(attempt_id)
     assert (row["summary"], row["transcript"], row["sentiment"]) == ("final", "Hello", "Positive")
     assert (row["recording_url"], row["cost_cents"], row["duration_ms"]) == ("https://r/1", 7.5, 61_000)
@@ -84,7 +84,7 @@ def test_the_facts_of_a_decision_hold_the_earlier_outcomes_in_order(steps: Steps
         again = RetryAt(NOW)
         assert steps.settle(attempt_id, again, outcome, charged, NOW + timedelta(seconds=number))
     attempt_id = steps.attempt(campaign_id, A.ENDED)
-    facts = steps.store.attempts.settle_facts(attempt_id)
+    facts = steps.store.results.settle_facts(attempt_id)
     assert facts is not None
     assert facts[3] == [(Outcome(outcome), charged) for outcome, charged in outcomes]
     lead = steps.lead_row(phone(1))
@@ -94,15 +94,15 @@ def test_the_facts_of_a_decision_hold_the_earlier_outcomes_in_order(steps: Steps
 @pytest.mark.parametrize("state", [state for state in AttemptState if state is not A.ENDED])
 def test_only_an_ended_attempt_has_facts_to_settle_on(steps: Steps, state: AttemptState) -> None:
     attempt_id = steps.attempt(steps.campaign("spring", phone(1)), state)
-    assert steps.store.attempts.settle_facts(attempt_id) is None
-    assert steps.store.attempts.settle_facts("none") is None
-    assert steps.store.attempts.take_settling_turn([attempt_id], LEASE_MS) == []
+    assert steps.store.results.settle_facts(attempt_id) is None
+    assert steps.store.results.settle_facts("none") is None
+    assert steps.store.results.take_settling_turn([attempt_id], LEASE_MS) == []
 
 
 def test_one_settler_at_a_time_and_another_when_it_died(steps: Steps) -> None:
     campaign_id = steps.campaign("spring", phone(1), phone(2))
     one, two = steps.attempt(campaign_id, A.ENDED), steps.attempt(campaign_id, A.ENDED)
-    take = steps.store.attempts.take_settling_turn
+    take = steps.store.results.take_settling_turn
     before = steps.happened()
     assert take([one], LEASE_MS) == [one]
     assert take([one, two], LEASE_MS) == [two]

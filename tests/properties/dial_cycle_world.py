@@ -318,6 +318,11 @@ class World:
             self.pace()
             self.deliver_all()
             self.reconcile()
+            for _ in range(
+                8 if self.promises.query("SELECT 1 FROM attempts WHERE state = 'ambiguous'") else 0
+            ):
+                self.time.pass_by(0, 16)
+                self.reconcile()
             if len(self.engine.calls) == before and not self.promises.held():
                 self._wait_for_an_open_window()
             self.time.pass_by(1800, 200)

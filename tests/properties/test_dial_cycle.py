@@ -21,7 +21,7 @@ CALM = settings(
     database=None,
     suppress_health_check=list(HealthCheck),
 )
-LONG = settings(CALM, max_examples=1_000, stateful_step_count=40, derandomize=False, print_blob=True)
+LONG = settings(CALM, max_examples=1_000, stateful_step_count=30, derandomize=False, print_blob=True)
 
 
 @pytest.fixture(scope="module")
@@ -56,4 +56,18 @@ def test_a_worker_that_slept_gives_back_nothing_that_was_sent_again(bench: Bench
     ]
     world.run_until_quiet()
     assert all(audit.holds for audit in world.audit())
+    world.close()
+
+
+def test_a_clock_that_is_set_back_strands_nothing(bench: Bench) -> None:
+    """Leases given before would last an hour longer: claims, and what waits for its search, hold their lines."""
+    world = World(bench, concurrency=4, ignore_idempotency=True, outcomes="human=1")
+    world.pace()
+    world.engine.faults.next("create-phone-call", Fault("drop"))
+    world.dial(world.dials.pop(0))
+    world.time.set(-3600)
+    world.time.pass_by(0, 15)
+    world.reconcile()
+    states = dict(world.promises.query("SELECT state, count(*) FROM attempts GROUP BY state"))
+    assert states == {"placed": 1, "not_placed": 3}
     world.close()

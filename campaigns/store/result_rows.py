@@ -1,0 +1,196 @@
+"""Attempts from the call to the outcome: which calls are watched, their end, and the lead's decision."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from campaigns.domain.clock import from_ms, to_ms
+from campaigns.domain.entities import CallResult, CampaignOptions, LeadOutcome, OpenCall
+from campaigns.domain.outcomes import Outcome
+from campaigns.domain.retry import Exhausted, Hold, Reached
+from campaigns.domain.states import AttemptState, LeadState
+from campaigns.store.database import Database
+from campaigns.store.events import is_over, real_ms
+from campaigns.store.import_rows import suppress_in
+from campaigns.store.moves import move_attempt, move_lead, waiting_again
+from campaigns.store.schema import attempts, campaigns, is_open, leads
+
+#: Priority of a lead that asked to be called back: before every other.
+CALLBACK_PRIORITY = 0
+_FINISHED = ("disconnection_reason", "in_voicemail", "duration_ms", "cost_cents", "sentiment", "summary",
+             "recording_url", "transcript")  # fmt: skip
+
+
+def _result_columns(result: CallResult) -> dict[str, object]:
+    """Columns of what is known; what a later look knows better overwrites, what it lacks does not erase."""
+    columns: dict[str, object] = {
+        name: getattr(result, name) for name in _FINISHED if getattr(result, name) is not None
+    }
+    if result.analysis is not None:
+        columns["analysis"] = json.dumps(result.analysis, ensure_ascii=False, default=str)
+    if result.agent_version is not None:
+        columns["agent_version"] = result.agent_version
+    return columns
+
+
+class ResultRows:
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def open_calls(self, workspace: str) -> list[OpenCall]:
+        """Attempts whose call is watched: placed, or ended without having been settled."""
+        query = sa.select(attempts).where(
+            attempts.c.workspace == workspace,
+            is_open(),
+            attempts.c.state.in_((AttemptState.PLACED, AttemptState.ENDED)),
+        )
+        with self._db.read() as connection:
+            return [
+                OpenCall(
+                    row.id,
+                    row.campaign_id,
+                    row.lead_id,
+                    row.call_id,
+                    AttemptState(row.state),
+                    from_ms(row.placed_at),
+                    None if row.ended_at is None else from_ms(row.ended_at),
+                )
+                for row in connection.execute(query)
+            ]
+
+    def end(self, ended: Sequence[tuple[OpenCall, CallResult]], now: datetime) -> list[str]:
+        """placed -> ended for each, their slots free. Returns the ids that this call moved."""
+        won: list[str] = []
+        if not ended:
+            return won
+        with self._db.write() as connection:
+            for call, result in ended:
+                if move_attempt(
+                    connection,
+                    call.attempt_id,
+                    AttemptState.PLACED,
+                    AttemptState.ENDED,
+                    now,
+                    detail=result.disconnection_reason,
+                    ended_at=to_ms(result.ended_at or now),
+                    **_result_columns(result),
+                ):
+                    won.append(call.attempt_id)
+        return won
+
+    def take_settling_turn(self, attempt_ids: Iterable[str], lease_ms: int) -> list[str]:
+        """Which of these ended attempts the caller may settle now; the others are being settled already."""
+        won: list[str] = []
+        stamp = real_ms()
+        with self._db.write() as connection:
+            for attempt_id in attempt_ids:
+                taken = connection.execute(
+                    sa.update(attempts)
+                    .where(
+                        attempts.c.id == attempt_id,
+                        attempts.c.state == AttemptState.ENDED,
+                        sa.or_(
+                            attempts.c.lease_until_real.is_(None), is_over(attempts.c.lease_until_real, stamp)
+                        ),
+                    )
+                    .values(lease_until_real=stamp + lease_ms)
+                )
+                if taken.rowcount:
+                    won.append(attempt_id)
+        return won
+
+    def settle_facts(
+        self, attempt_id: str
+    ) -> tuple[CampaignOptions, OpenCall, datetime, list[tuple[Outcome, bool]], CallResult] | None:
+        """What the decision about a lead rests on: (options, call, dialed at, earlier outcomes, result so far).
+
+        None unless the attempt is `ended`. Earlier outcomes are (outcome, charged) of the lead's settled attempts.
+        """
+        with self._db.read() as connection:
+            row = connection.execute(
+                sa.select(attempts, campaigns.c.options)
+                .join(campaigns, campaigns.c.id == attempts.c.campaign_id)
+                .where(attempts.c.id == attempt_id, attempts.c.state == AttemptState.ENDED)
+            ).first()
+            if row is None:
+                return None
+            earlier = connection.execute(
+                sa.select(attempts.c.outcome, attempts.c.charged)
+                .where(attempts.c.lead_id == row.lead_id, attempts.c.state == AttemptState.SETTLED)
+                .order_by(attempts.c.settled_at)
+            )
+            history = [(Outcome(outcome), bool(charged)) for outcome, charged in earlier]
+        call = OpenCall(
+            row.id, row.campaign_id, row.lead_id, row.call_id, AttemptState.ENDED, from_ms(row.placed_at),
+            from_ms(row.ended_at),
+        )  # fmt: skip
+        known = CallResult(
+            **{name: getattr(row, name) for name in _FINISHED},
+            analysis=json.loads(row.analysis) if row.analysis else None,
+        )
+        return CampaignOptions.from_json(row.options), call, from_ms(row.dialing_at), history, known
+
+    def settle(self, attempt_id: str, result: CallResult, lead: LeadOutcome, now: datetime) -> bool:
+        """ended -> settled: the outcome is fixed and the lead decided, in one transaction.
+
+        A do-not-call request is honoured here too: the number is suppressed everywhere. False: it was settled.
+        """
+        columns = _result_columns(result)
+
+        def work(connection: sa.Connection) -> bool:
+            if not move_attempt(
+                connection,
+                attempt_id,
+                AttemptState.ENDED,
+                AttemptState.SETTLED,
+                now,
+                detail=lead.outcome,
+                outcome=lead.outcome,
+                charged=lead.charged,
+                settled_at=to_ms(now),
+                lease_until_real=None,
+                **columns,
+            ):
+                return False
+            row = connection.execute(
+                sa.select(attempts.c.lead_id, attempts.c.campaign_id, attempts.c.phone, attempts.c.dialing_at,
+                          leads.c.zones, campaigns.c.state)
+                .join(campaigns, campaigns.c.id == attempts.c.campaign_id)
+                .join(leads, leads.c.id == attempts.c.lead_id)
+                .where(attempts.c.id == attempt_id)
+                .with_for_update(read=True, of=campaigns)  # a cancel comes before this, or after it
+            ).one()  # fmt: skip
+            values: dict[str, object] = {"outcome": lead.outcome, "last_attempt_at": row.dialing_at}
+            if lead.charged:
+                values["attempts"] = leads.c.attempts + 1
+            decision = lead.decision
+            why: str | None = None
+            if isinstance(decision, Reached):
+                values["state"] = LeadState.REACHED
+            elif isinstance(decision, Exhausted):
+                values["state"], why = LeadState.EXHAUSTED, decision.why
+            elif isinstance(decision, Hold):
+                values["state"], why = LeadState.HELD, decision.code
+                values["hold_code"], values["hold_remedy"] = decision.code, decision.remedy
+            else:
+                values |= waiting_again(connection, row.phone, row.state, decision.at)
+                if lead.outcome == Outcome.CALLBACK:
+                    values["priority"] = CALLBACK_PRIORITY
+                    self._db.add_segment(connection, row.campaign_id, row.zones, CALLBACK_PRIORITY)
+            move_lead(connection, row.lead_id, row.campaign_id, values, now, attempt_id, why)
+            if lead.outcome == Outcome.DO_NOT_CALL:
+                suppress_in(
+                    self._db,
+                    connection,
+                    row.phone,
+                    "call",
+                    f"asked for on call of attempt {attempt_id}",
+                    to_ms(now),
+                )
+            return True
+
+        return self._db.commit_together(work)
