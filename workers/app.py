@@ -57,7 +57,7 @@ def make_app(redis_url: str) -> Celery:
         worker_hijack_root_logger=False,
         worker_send_task_events=False,
         worker_enable_remote_control=False,
-        beat_scheduler="celery.beat:Scheduler",
+        beat_scheduler="workers.beat:Scheduler",
         task_default_queue=MAINTENANCE,
         task_routes={
             "campaigns.dial": {"queue": DIAL},

@@ -37,7 +37,7 @@ SETTINGS = {
     "worker_pool": "threads",
     "worker_concurrency": 32,
     "worker_redirect_stdouts": False,
-    "beat_scheduler": "celery.beat:Scheduler",
+    "beat_scheduler": "workers.beat:Scheduler",
     "result_backend": None,
 }
 TRANSPORT = {
