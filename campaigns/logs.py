@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import sys
-from typing import Any
+from typing import Any, TextIO
 
 import structlog
 
@@ -26,9 +27,26 @@ class _MaskedFormatter(logging.Formatter):
         return mask(super().format(record))
 
 
+class Unfailing:
+    """A log's stream that never raises: a full disk must not stop what is being told about."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError, ValueError):
+            return self._stream.write(text)
+        return 0
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.flush()
+
+
 def configure_logs(level: int = logging.INFO) -> None:
     """Send our events and those of the libraries to standard error."""
-    handler = logging.StreamHandler(sys.stderr)
+    stream: Any = Unfailing(sys.stderr)
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(_MaskedFormatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     # httpx tells every URL, celery every task, at INFO.
@@ -42,6 +60,6 @@ def configure_logs(level: int = logging.INFO) -> None:
             _mask_line,  # the whole line: a number may stand deep inside a value
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=stream),
         cache_logger_on_first_use=True,
     )

@@ -188,7 +188,11 @@ class Stack:
                     gave_up = bool(code and code > 0) and time.monotonic() - child.started_at < _SHORT_LIFE
                     child.short_lives = child.short_lives + 1 if gave_up else 0
                     log.warning("child_restarted", name=child.name, exit_code=code)
-                    child.start()
+                    try:
+                        child.start()
+                    except OSError as error:  # a full disk, no process to be had: it may pass
+                        child.started_at = time.monotonic()
+                        log.error("child_not_restarted", name=child.name, error=str(error))
 
     def check(self) -> None:
         """Raise CampaignsError when a child dies again and again right after its start."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import signal
@@ -162,6 +163,24 @@ def test_a_killed_child_is_started_again(stack: Stack) -> None:
     until(lambda: child.starts == 2)
     assert child.process.poll() is None
     assert child.process.pid != killed.pid
+
+
+def test_a_start_that_fails_is_tried_again(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No space for its log, no process to be had: the one who looks after all must not die of it."""
+    child = stack.add("sleeper", SLEEP, {})
+    start, failures = Child.start, [0]
+
+    def full(one: Child) -> None:
+        failures[0] += 1
+        if failures[0] < 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        start(one)
+
+    monkeypatch.setattr(Child, "start", full)
+    assert child.process is not None
+    child.process.kill()
+    until(lambda: child.starts == 2)
+    assert failures == [3]
 
 
 def test_one_that_falls_over_again_and_again_is_not_started_all_the_time(stack: Stack) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import logging
 from collections.abc import Iterator
@@ -30,6 +31,27 @@ def logged(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
     structlog.reset_defaults()
     root.handlers, celery.level = before[0], before[2]
     root.setLevel(before[1])
+
+
+class FullDisk(io.StringIO):
+    def write(self, text: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def flush(self) -> None:
+        self.write("")
+
+
+def test_a_full_disk_stops_no_one_who_tells_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    root, before = logging.getLogger(), logging.getLogger().handlers[:]
+    monkeypatch.setattr("sys.stderr", FullDisk())
+    root.handlers = []
+    try:
+        configure_logs()
+        structlog.get_logger().warning("dial_unknown")
+        logging.getLogger("celery").error("broken")
+    finally:
+        structlog.reset_defaults()
+        root.handlers = before
 
 
 @pytest.mark.parametrize(
