@@ -15,7 +15,10 @@ from campaigns.store import Store
 
 @dataclass(frozen=True)
 class Context:
-    """workspace: name of the account. dial_timeout, poll_interval: real seconds (None: adaptive)."""
+    """workspace: name of the account. dial_timeout, poll_interval: real seconds (None: adaptive).
+
+    watched: since when, by a clock that nobody sets, this process has looked for an unknown dial: (attempt, sends).
+    """
 
     store: Store
     retell: RetellClient
@@ -25,6 +28,7 @@ class Context:
     dial_timeout: float = 15.0
     poll_interval: float | None = None
     sleep: Callable[[float], None] = field(default=time.sleep)
+    watched: dict[tuple[str, int], float] = field(default_factory=dict)
 
     def soon(self, real_seconds: float) -> datetime:
         """The business instant that many real seconds from now: for backing off from a real machine."""

@@ -22,12 +22,18 @@ local now = time[1] * 1000000 + time[2]
 local interval = tonumber(ARGV[1])
 local patience = tonumber(ARGV[2])
 local tat = tonumber(redis.call('GET', KEYS[1]) or '0')
+-- No turn is ever given out further ahead than that: the server's clock was set back.
+if tat > now + tonumber(ARGV[3]) then tat = now end
 if tat < now then tat = now end
 local wait = tat - now
 if wait > patience then return {0, wait} end
 redis.call('SET', KEYS[1], string.format('%.0f', tat + interval), 'PX', math.ceil((tat + interval - now) / 1000) + 1000)
 return {1, wait}
 """
+
+
+#: Seconds by which a schedule may lie further ahead than its next turn: another campaign may be paced more slowly.
+_AHEAD = 60.0
 
 
 class Limiter(Protocol):
@@ -56,7 +62,9 @@ class CallsPerSecond:
         A reserved turn that is not used is lost, which slows dialing and never speeds it up.
         """
         interval = CPS_MARGIN / per_second
-        arguments = [int(interval * 1_000_000), int(patience * 1_000_000)]
+        arguments = [
+            int(seconds * 1_000_000) for seconds in (interval, patience, patience + interval + _AHEAD)
+        ]
         with self._lock:  # turns must come back in the order in which the server gave them
             answer = self._script(keys=[f"campaigns:cps:{key}"], args=arguments)
             granted, wait = cast("list[int]", answer)

@@ -17,7 +17,7 @@ from campaigns.compliance import may_call, rules_for
 from campaigns.domain.entities import DialOrder, UnknownDial
 from campaigns.domain.pacing import SHRINK_SECONDS
 from campaigns.domain.states import AttemptState, CampaignState
-from campaigns.domain.trouble import LATE, REFUSALS_IN_A_ROW, pause_reason
+from campaigns.domain.trouble import ACCOUNT_REFUSALS, LATE, REFUSALS_IN_A_ROW, pause_reason
 from campaigns.retell import (
     CreatePhoneCall,
     Deferred,
@@ -129,8 +129,19 @@ def redial(context: Context, one: UnknownDial, awake: Callable[[], float] = awak
         verdict = context.retell.create_phone_call(_request(order))
     if isinstance(verdict, Placed):
         return _place(context, one.attempt_id, verdict.call_id)
-    why = verdict.message if isinstance(verdict, Refused | Deferred) else verdict.why
-    return attempts.doubt(one.attempt_id, f"sent again: {why}", context.clock.now(), FIRST_SEARCH_MS)
+    if isinstance(verdict, Refused):
+        why = _refusal(verdict)
+    else:
+        why = verdict.message if isinstance(verdict, Deferred) else verdict.why
+    doubted = attempts.doubt(one.attempt_id, f"sent again: {why}", context.clock.now(), FIRST_SEARCH_MS)
+    hopeless = isinstance(verdict, Refused) and verdict.status in ACCOUNT_REFUSALS
+    if hopeless and context.store.campaigns.pause(order.campaign_id, why, context.clock.now()):
+        log.error("campaign_paused", campaign=order.campaign_id, reason=why)
+    return doubted
+
+
+def _refusal(verdict: Refused) -> str:
+    return f"Retell refused the dial with {verdict.status}: {verdict.message} ({verdict.remedy})"
 
 
 def _place(context: Context, attempt_id: str, call_id: str) -> bool:
@@ -228,9 +239,9 @@ def _record(context: Context, order: DialOrder, verdict: Verdict) -> DialResult:
             )
             log.info("dial_deferred", attempt=attempt_id, message=message)
             return give_back(message or "429", 429, retry_after or DEFERRED_BACKOFF)
-        case Refused(status=status, message=message, remedy=remedy):
+        case Refused(status=status, message=message):
             log.warning("dial_refused", attempt=attempt_id, status=status, message=message)
-            why = f"Retell refused the dial with {status}: {message} ({remedy})"
+            why = _refusal(verdict)
             hold = None
             if attempts.refusals_of_lead(attempt_id) + 1 >= REFUSALS_PER_LEAD:
                 hold = ("dial_refused", f"{message}: correct the lead, then release it")

@@ -89,7 +89,7 @@ def pace(context: Context) -> Paced:
         return Paced()
     claimed: list[str] = []
     account = current_account(context)
-    usable = account.age_ms is not None and account.age_ms <= SNAPSHOT_STALE_MS
+    usable = account.age_ms is not None and 0 <= account.age_ms <= SNAPSHOT_STALE_MS
     if usable and account.ceiling() > account.foreign:
         plans = claim_plans(context, running)
         outcome = store.claims.claim(

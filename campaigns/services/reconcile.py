@@ -10,23 +10,27 @@ from datetime import timedelta
 import structlog
 
 from campaigns.domain.entities import UnknownDial
-from campaigns.domain.recovery import Absence, may_send_again
+from campaigns.domain.recovery import KEY_SECONDS, Absence, may_send_again
 from campaigns.domain.states import AttemptState
 from campaigns.retell import Call, RetellError
 from campaigns.services.context import Context
-from campaigns.services.dial import lease_ms, redial
+from campaigns.services.dial import awake_seconds, lease_ms, redial
 from campaigns.services.results import is_over
 
 log = structlog.get_logger(__name__)
 
 #: Real milliseconds to the next search for an unknown dial: doubled after each empty one, within bounds.
-SEARCH_FIRST_MS, SEARCH_LONGEST_MS = 1_000, 15_000
+SEARCH_FIRST_MS, SEARCH_LONGEST_MS = 1_000, 10_000
 #: Later dialed calls that a search asks for as well.
 WITNESSES = 20
 #: Real seconds after the dial at which an unfound one is left to the operator.
 SEARCH_HORIZON = 900.0
 #: The same by the number of searches since: for a clock that was set back.
 MOST_SEARCHES = 80
+#: Real milliseconds after which a dial without an answer is looked for in the list: its worker may be dead.
+OVERDUE_MS = 5_000
+#: Unknown dials that are remembered before those of an hour ago are forgotten.
+_MOST_WATCHED = 1_000
 #: Business time: longest ring (5 min) + longest call (2 h) + a margin. A call open beyond it is stuck.
 STUCK_AFTER = timedelta(minutes=5 + 120 + 10)
 
@@ -54,12 +58,14 @@ def reconcile(context: Context) -> Reconciled:
         done.freed_claims += attempts.give_back(attempt_id, AttemptState.CLAIMED, "stale_claim", 0, now, now)
     unknown = context.store.recovery.unknown_dials(context.workspace)
     for one in unknown:
+        _watched(context, one)
         if one.state == AttemptState.DIALING:
             why = "the worker that dialed it left no answer"
             done.doubted += attempts.doubt(one.attempt_id, why, now, 0)
     searched = [one for one in unknown if one.state == AttemptState.AMBIGUOUS]
-    if searched:
-        _search(context, searched, done)
+    overdue = context.store.recovery.overdue_dials(context.workspace, OVERDUE_MS)
+    if searched or overdue:
+        _search(context, searched, overdue, done)
     _close_stuck(context, done)
     if done.anything:
         log.info("reconciled", freed=done.freed_claims, doubted=done.doubted, adopted=done.adopted,
@@ -67,14 +73,20 @@ def reconcile(context: Context) -> Reconciled:
     return done
 
 
-def _search(context: Context, unknown: Sequence[UnknownDial], done: Reconciled) -> None:
+def _search(
+    context: Context, unknown: Sequence[UnknownDial], overdue: Sequence[UnknownDial], done: Reconciled
+) -> None:
     """Look for the calls of ambiguous attempts by their own id. Never by status: a new call may have none yet.
 
     The same request asks for some calls dialed later: whether the list shows them is the proof that it does not lag.
+    It also asks for overdue dials, whose sender may be dead or only slow: one that is found is placed, whoever waits
+    for its answer; of one that is not found nothing is concluded.
     """
-    oldest = min(one.dialing_real_ms for one in unknown)
-    younger = context.store.recovery.younger_calls(context.workspace, oldest, WITNESSES)
-    wanted = [*(one.attempt_id for one in unknown), *younger]
+    younger: dict[str, int] = {}
+    if unknown:
+        oldest = min(one.dialing_real_ms for one in unknown)
+        younger = context.store.recovery.younger_calls(context.workspace, oldest, WITNESSES)
+    wanted = [*(one.attempt_id for one in (*unknown, *overdue)), *younger]
     try:
         found = context.retell.list_calls(metadata={"attempt_id": wanted})
     except RetellError as error:
@@ -84,6 +96,9 @@ def _search(context: Context, unknown: Sequence[UnknownDial], done: Reconciled) 
     for call in found:
         if call.attempt_id:
             by_attempt.setdefault(call.attempt_id, []).append(call)
+    for one in overdue:
+        if one.attempt_id in by_attempt:
+            _adopt(context, one, by_attempt[one.attempt_id], done)
     for one in unknown:
         calls = by_attempt.get(one.attempt_id, [])
         if calls:
@@ -100,9 +115,7 @@ def _search(context: Context, unknown: Sequence[UnknownDial], done: Reconciled) 
 
 def _adopt(context: Context, one: UnknownDial, calls: Sequence[Call], done: Reconciled) -> None:
     now = context.clock.now()
-    done.adopted += context.store.attempts.place(
-        one.attempt_id, AttemptState.AMBIGUOUS, calls[0].call_id, now
-    )
+    done.adopted += context.store.attempts.place(one.attempt_id, one.state, calls[0].call_id, now)
     if len(calls) > 1:
         ids = ", ".join(call.call_id for call in calls)
         reason = f"one attempt has two calls ({ids}): look at both before resuming"
@@ -110,13 +123,23 @@ def _adopt(context: Context, one: UnknownDial, calls: Sequence[Call], done: Reco
         context.store.campaigns.pause(one.campaign_id, reason, now)
 
 
+def _watched(context: Context, one: UnknownDial) -> float:
+    """Seconds for which this process knows of the unknown send: real ones, whatever was done to the machine's clock."""
+    now, watched = awake_seconds(), context.watched
+    if len(watched) > _MOST_WATCHED:
+        for key in [key for key, since in list(watched.items()) if now - since > KEY_SECONDS]:
+            watched.pop(key, None)
+    return now - watched.setdefault((one.attempt_id, one.sends), now)
+
+
 def _miss(context: Context, one: UnknownDial, younger: Sequence[str], done: Reconciled) -> None:
     """Nothing found: send again on proof, give up at the horizon, otherwise look again later."""
     attempts, real = context.store.attempts, time.time()
-    since_send = real - one.dialing_real_ms / 1000
+    by_clock, watched = real - one.dialing_real_ms / 1000, _watched(context, one)
     absence = Absence(
         empty_searches=one.searches + 1,
-        since_send=since_send,
+        # A machine's clock that was set forward must not let a sender seem gone that is still on its way.
+        since_send=min(by_clock, watched),
         since_first_send=real - one.first_sent_real_ms / 1000,
         sends=one.sends,
         sender_seconds=lease_ms(context.dial_timeout) / 1000 + context.retell.longest_dial,
@@ -124,7 +147,9 @@ def _miss(context: Context, one: UnknownDial, younger: Sequence[str], done: Reco
     )
     if may_send_again(absence) and redial(context, one):
         done.sent_again += 1
-    elif since_send > SEARCH_HORIZON or one.searches + 1 >= MOST_SEARCHES:
+    elif watched > absence.sender_seconds and (
+        by_clock > SEARCH_HORIZON or one.searches + 1 >= MOST_SEARCHES
+    ):
         why = f"no answer to the dial, and {one.searches + 1} searches found no call"
         remedy = f"look for a call to this lead at Retell, then `campaigns resolve {one.attempt_id}`"
         done.unresolved += attempts.give_up(

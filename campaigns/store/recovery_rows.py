@@ -48,12 +48,23 @@ class RecoveryRows:
 
     def unknown_dials(self, workspace: str) -> list[UnknownDial]:
         """Dials whose lease ran out, and ambiguous ones that are due for a search."""
-        query = sa.select(attempts).where(
-            attempts.c.workspace == workspace,
-            is_open(),
+        return self._unknown(
+            workspace,
             attempts.c.state.in_((AttemptState.DIALING, AttemptState.AMBIGUOUS)),
             is_over(attempts.c.lease_until_real, real_ms()),
         )
+
+    def overdue_dials(self, workspace: str, after_ms: int) -> list[UnknownDial]:
+        """Dials without an answer for so long (real time); their sender may still wait for it."""
+        now = real_ms()
+        return self._unknown(
+            workspace,
+            attempts.c.state == AttemptState.DIALING,
+            sa.not_(attempts.c.dialing_real.between(now - after_ms, now)),
+        )
+
+    def _unknown(self, workspace: str, *conditions: sa.ColumnElement[bool]) -> list[UnknownDial]:
+        query = sa.select(attempts).where(attempts.c.workspace == workspace, is_open(), *conditions)
         with self._db.read() as connection:
             return [
                 UnknownDial(

@@ -185,6 +185,11 @@ class World:
         )
         return reconcile(self.context)
 
+    def watched(self, attempt_id: str, seconds: float) -> None:
+        """As if this process had been looking for the latest send of the attempt for so much longer."""
+        key = (attempt_id, self.attempt(attempt_id)["sends"])
+        self.context.watched[key] = self.context.watched.get(key, dialing.awake_seconds()) - seconds
+
     def finish_call(self, attempt_id: str, reason: str) -> None:
         """Dial a claimed attempt, let its call end for a reason, and settle it."""
         self.engine.script(self.attempt(attempt_id)["phone"], reason)

@@ -118,6 +118,16 @@ def test_patience_is_kept_and_a_refusal_reserves_nothing(server: fakeredis.FakeR
     assert wait <= 2 * CPS_MARGIN
 
 
+def test_a_servers_clock_that_is_set_back_does_not_stop_dialing(server: fakeredis.FakeRedis) -> None:
+    """The schedule then lies an hour ahead, where no turn was ever given out."""
+    bucket = CallsPerSecond(server)
+    server.set("campaigns:cps:acme", str(int((time.time() + 3600) * 1_000_000)))
+    assert bucket.reserve("acme", 1.0, 2.0)[0]
+    assert 0.5 < bucket.reserve("acme", 1.0, 2.0)[1] <= CPS_MARGIN
+    server.set("campaigns:cps:acme", str(int((time.time() + 30) * 1_000_000)))  # of a campaign paced slowly
+    assert not bucket.reserve("acme", 1.0, 2.0)[0]
+
+
 def test_workspaces_do_not_share_a_bucket(server: fakeredis.FakeRedis) -> None:
     bucket = CallsPerSecond(server)
     assert bucket.reserve("acme", 1.0, 0.0) == (True, 0.0)

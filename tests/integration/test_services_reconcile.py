@@ -12,6 +12,7 @@ import pytest
 from services_world import FROM, START, WORKSPACE, World, phone
 
 from campaigns.domain.states import AttemptState, CampaignState
+from campaigns.retell import CreatePhoneCall, Verdict
 from campaigns.services import reconcile
 from campaigns.services.dial import Dialed
 from campaigns.simulator.faults import Fault
@@ -97,6 +98,55 @@ def test_a_worker_killed_between_commit_and_answer(world: World, rang: bool) -> 
     assert len(world.rings) == rang
 
 
+def overdue(world: World, attempt_id: str) -> None:
+    world.sql(
+        f"UPDATE attempts SET dialing_real = dialing_real - {reconcile.OVERDUE_MS + 1000} WHERE id = '{attempt_id}'"
+    )
+
+
+def test_an_overdue_dial_that_rang_is_taken_over_before_its_lease_ends(world: World) -> None:
+    world.campaign("spring", 1)
+    attempt_id = world.claim()
+    killed_while_dialing(world, attempt_id, rang=True)
+    assert not reconcile.reconcile(world.context).anything  # its answer is not overdue
+    overdue(world, attempt_id)
+    assert reconcile.reconcile(world.context).adopted == 1
+    assert world.transitions(attempt_id) == ["claimed", "dialing", "placed"]
+    assert not world.reconcile().anything
+    assert len(world.rings) == 1
+
+
+def test_of_an_overdue_dial_that_is_not_found_nothing_is_concluded(world: World) -> None:
+    world.campaign("spring", 1)
+    attempt_id = world.claim()
+    killed_while_dialing(world, attempt_id, rang=False)
+    overdue(world, attempt_id)
+    for _ in range(5):
+        assert not reconcile.reconcile(world.context).anything
+    row = world.attempt(attempt_id)
+    assert (row["state"], row["searches"]) == ("dialing", 0)
+
+
+@pytest.mark.parametrize("fault", [None, DROPPED], ids=["answer", "no answer"])
+def test_the_sender_of_an_overdue_dial_may_come_back(world: World, fault: Fault | None) -> None:
+    """It was only slow: its call is in the books when its own answer arrives, or does not."""
+    world.campaign("spring", 1)
+    attempt_id = world.claim()
+    world.engine.faults.next("create-phone-call", fault)
+    real = world.context.retell.create_phone_call
+
+    def slowly(request: CreatePhoneCall) -> Verdict:
+        verdict = real(request)
+        overdue(world, attempt_id)
+        assert reconcile.reconcile(world.context).adopted == 1
+        return verdict
+
+    world.context.retell.create_phone_call = slowly  # type: ignore[method-assign]
+    world.dial(attempt_id)
+    assert world.transitions(attempt_id) == ["claimed", "dialing", "placed"]
+    assert len(world.rings) == 1
+
+
 def test_a_call_that_is_over_is_adopted_too(world: World) -> None:
     attempt_id = unknown(world, DROPPED)
     world.after(hours=1)
@@ -163,6 +213,7 @@ def test_beyond_the_horizon_an_operator_decides(world: World) -> None:
     attempt_id = unknown(world, NEVER_MADE)
     world.reconcile()
     world.sql("UPDATE attempts SET dialing_real = dialing_real - 7200000")
+    world.watched(attempt_id, 7200)
     assert world.reconcile().unresolved == 1
     row, lead = world.attempt(attempt_id), world.lead(1)
     assert row["state"] == "unresolved"
@@ -213,10 +264,21 @@ def test_a_long_call_that_is_over_is_left_to_the_poller(world: World) -> None:
     assert world.poll_and_settle() == 1
 
 
+def test_a_clock_set_forward_does_not_give_up_a_dial_that_was_just_sent(world: World) -> None:
+    attempt_id = unknown(world, DROPPED)
+    world.engine.configure({"listing_lag": 36000.0})
+    world.sql("UPDATE attempts SET dialing_real = dialing_real - 3600000")  # an hour ago by the new time
+    assert not world.reconcile().anything
+    world.engine.configure({"listing_lag": 0.0})
+    assert world.reconcile().adopted == 1
+    assert world.attempt(attempt_id)["state"] == "placed"
+
+
 def test_an_operator_who_finds_the_call_puts_it_on_its_way_again(world: World) -> None:
     attempt_id = unknown(world, DROPPED)
     world.engine.configure({"listing_lag": 36000.0})
     world.sql("UPDATE attempts SET dialing_real = dialing_real - 7200000")
+    world.watched(attempt_id, 7200)
     assert world.reconcile().unresolved == 1
     [call] = world.engine.calls
     assert world.store.attempts.place(attempt_id, AttemptState.UNRESOLVED, call.call_id, world.clock.now())

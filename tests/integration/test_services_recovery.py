@@ -17,6 +17,7 @@ from services_world import FROM, WORKSPACE, World, phone
 from campaigns.domain.clock import from_ms
 from campaigns.domain.entities import CampaignOptions
 from campaigns.domain.recovery import EMPTY_SEARCHES, KEY_SECONDS, LONGEST_RING, MOST_SENDS, SEND_MARGIN
+from campaigns.domain.states import CampaignState
 from campaigns.retell import Calls
 from campaigns.services import reconcile
 from campaigns.services.dial import Dialed, lease_ms, redial
@@ -43,6 +44,7 @@ def age(world: World, attempt_id: str, seconds: float, *, first: float | None = 
         f"UPDATE attempts SET dialing_real = dialing_real - {round(seconds * 1000)},"
         f" first_sent_real = first_sent_real - {round((first or seconds) * 1000)} WHERE id = '{attempt_id}'"
     )
+    world.watched(attempt_id, seconds)
 
 
 def doubtful(world: World, **options: Any) -> tuple[str, str]:
@@ -110,6 +112,17 @@ def test_with_proof_the_same_attempt_is_sent_again_exactly_once(world: World) ->
     assert world.poll_and_settle() == 2
     assert world.lead(1)["state"] == world.lead(2)["state"] == "reached"
     assert sorted(world.rings) == [phone(1), phone(2)]
+
+
+def test_a_clock_set_forward_is_no_proof_that_the_sender_is_gone(world: World) -> None:
+    """By the machine's clock minutes have passed since the send; this process has known of it for a moment."""
+    first, _ = doubtful(world)
+    world.context.watched.clear()
+    assert_not_sent_again(world, first)
+    world.watched(first, old_enough(world) - 1)
+    assert_not_sent_again(world, first)
+    world.watched(first, 1)
+    assert world.reconcile().sent_again == 1
 
 
 def test_three_searches_of_its_own_come_first(world: World) -> None:
@@ -315,6 +328,28 @@ def test_a_second_send_without_a_call_id_stays_ambiguous(
     assert world.wire.dials == 3
     assert world.reconcile().sent_again == 0  # the proof must be taken anew
     assert world.wire.dials == 3
+
+
+@pytest.mark.parametrize("status", [401, 402, 403])
+def test_a_second_send_refused_for_the_account_pauses_like_a_first(world: World, status: int) -> None:
+    first, _ = doubtful(world)
+    world.wire.instead.append(httpx.Response(status, json={"message": "no"}))
+    world.reconcile()
+    [campaign] = world.store.campaigns.listed(WORKSPACE)
+    assert campaign.state is CampaignState.PAUSED
+    assert f"refused the dial with {status}: no" in str(campaign.reason)
+    assert world.attempt(first)["state"] == "ambiguous"
+    age(world, first, old_enough(world) + 1)
+    searched(world, first, EMPTY_SEARCHES)
+    assert world.reconcile().sent_again == 0
+
+
+def test_a_second_send_refused_for_the_lead_pauses_nothing(world: World) -> None:
+    doubtful(world)
+    world.wire.instead.append(httpx.Response(422, json={"message": "no"}))
+    world.reconcile()
+    [campaign] = world.store.campaigns.listed(WORKSPACE)
+    assert campaign.state is CampaignState.RUNNING
 
 
 def test_a_second_send_that_rang_without_an_answer_is_adopted(world: World) -> None:
