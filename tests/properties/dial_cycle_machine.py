@@ -17,6 +17,7 @@ from dial_cycle_world import Bench, World, phone
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from campaigns.domain.recovery import EMPTY_SEARCHES
 from campaigns.domain.states import FINAL_LEAD, AttemptState, LeadState
 from campaigns.simulator.faults import Fault
 
@@ -41,7 +42,7 @@ _KILLS = st.sampled_from(["kill", "locked"])
 _STOPS = st.tuples(st.sampled_from(["again", "pause", "suppress", "cancel"]), st.sampled_from([0, 0, 1]))
 _STEPS = st.one_of(
     st.tuples(st.just("sleep"), st.sampled_from([1, 14, 100])),
-    st.tuples(st.just("search"), st.sampled_from([1, 4])),
+    st.tuples(st.just("search"), st.sampled_from([1, EMPTY_SEARCHES + 1])),
     st.tuples(st.sampled_from(["pace", "deliver", "settle", "resume"]), st.integers(0, 3)),
     _STOPS,
 )
@@ -165,7 +166,7 @@ class DialCycle(RuleBasedStateMachine):
         talk: business seconds of that call before the next search.
         """
         self.deliver_dials(deliveries)
-        self.reconcile(gap, 4, None)
+        self.reconcile(gap, EMPTY_SEARCHES - 2, None)
         # By now the other claims may be stale: a new one is last.
         self.world.pace()
         self.deliver_dials([Delivery(-1)])

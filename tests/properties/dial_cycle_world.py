@@ -84,6 +84,8 @@ class Bench:
             sleep=lambda seconds: None,
         )
         self.world: World | None = None
+        #: Second sends over all worlds: promises about them are worth nothing where none was made.
+        self.resends = 0
 
     @classmethod
     @contextmanager
@@ -126,6 +128,7 @@ class World:
 
     def __init__(self, bench: Bench, **simulator: Any) -> None:
         bench.empty()
+        self.bench = bench
         self.time, self.chaos, self.store = bench.time, bench.chaos, bench.store
         settings = {"outcomes": OUTCOMES, "analysis_delay": (2.0, 90.0), **simulator}
         retell = RetellTime(self.time)
@@ -179,6 +182,7 @@ class World:
         return made.id
 
     def close(self) -> None:
+        self.bench.resends += self.promises.resends
         self.promises.close()
 
     # -- processes
@@ -213,6 +217,8 @@ class World:
         with self.chaos.process(ambush):
             breaker.watch_over(self.context)
             reconcile(self.context)
+            return
+        self.context.watched.clear()  # what a process remembers dies with it
 
     def deliver_all(self) -> None:
         """Every waiting message once."""
@@ -277,7 +283,7 @@ class World:
                 results.settle(self.context, self.settles[index % len(self.settles)])
             elif what == "search":
                 for _ in range(index):
-                    self.time.sleep(2.5)
+                    self.time.sleep(2.5 if index == 1 else 16)  # the longest interval between searches is 15
                     reconcile(self.context)
             elif what == "again" and self._dialing is not None:
                 dialing.dial(self.context, self._dialing)

@@ -11,6 +11,7 @@ from dial_cycle_world import Bench, World
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from campaigns.domain.recovery import EMPTY_SEARCHES
 from campaigns.simulator.faults import Fault
 
 CALM = settings(
@@ -32,6 +33,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 
 def test_a_hundred_dial_cycles_under_faults(bench: Bench) -> None:
     run_state_machine_as_test(lambda: DialCycle(bench), settings=CALM)
+    assert bench.resends, "no example came to a second send"
 
 
 @pytest.mark.chaos
@@ -48,7 +50,8 @@ def test_a_worker_that_slept_gives_back_nothing_that_was_sent_again(bench: Bench
     attempt_id = world.dials.pop(0)
     faults = [None, Fault("drop")]  # the one who shows that the list does not lag; the second send
     world.engine.faults.next("create-phone-call", *faults)
-    meanwhile = (("sleep", 100), ("deliver", 0), ("search", 4))
+    searched = (("sleep", 100), ("search", EMPTY_SEARCHES + 3), ("sleep", 14))
+    meanwhile = (*searched, ("pace", 0), ("deliver", -1), ("search", 1))
     world.dial(attempt_id, Ambush(asleep, 1, meanwhile))
     world.promises.check()
     assert world.promises.query("SELECT state, sends FROM attempts WHERE id = ?", attempt_id) == [
