@@ -1,27 +1,20 @@
 """The runner's own client of Retell's HTTP API, synchronous and safe to share between threads.
 
-A request that rings somebody is sent once and never repeated, by no layer; reading and searching are repeated
-with backoff and jitter. No request can be held longer than its deadline, however slowly the other side drips.
+What a campaign needs is a method with a typed answer; every other operation is a row of `operations`.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
-import os
-import random
-import re
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote
 
-import httpx
-from pydantic import BaseModel, SecretStr, ValidationError
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, stop_before_delay
+from pydantic import BaseModel, ValidationError
 
-from .errors import RetellError, RetellRefused, RetellUnavailable, error_for
+from .connection import Connection, Part
+from .errors import RetellError, RetellRefused, RetellUnavailable
 from .models import (
     Agent,
     Call,
@@ -34,111 +27,39 @@ from .models import (
     Listing,
     PhoneNumber,
 )
-from .transport import Deadline, bounded_transport
+from .operations import NOT_RAW, Danger, Operation, Paging
 from .verdicts import (
     BatchVerdict,
-    NeverSent,
-    Unknown,
     Verdict,
     batch_verdict_of_response,
-    message_of,
     read_json,
-    retry_after_of,
-    verdict_of_error,
     verdict_of_response,
 )
 
 PAGE = 1000
 """The most items Retell returns in one page, and the most values the client puts in one filter."""
 
-_DIAL_BODY = 4 * 2**20
-_READ_BODY = 256 * 2**20
 _MOST_PAGES = 2000
-_TRIES = 4
-# A shorter text is no secret, and masking it would garble every message it happens to stand in.
-_SHORTEST_SECRET = 6
+_UPLOAD_SECONDS = 600.0
 _GONE = (404, 405)
 _M = TypeVar("_M", bound=BaseModel)
 
 
-class RetellClient:
-    """Retell's API for one workspace. Close it, or use it as a context manager.
+class RetellClient(Connection):
+    """Retell's API for one workspace.
 
-    `dial_timeout`: seconds. Nothing of a dial is sent later than that after its beginning, and each piece of
-    the answer must come within that; a dial lasts `longest_dial` = twice that at most (plus the resolver's
-    time for the host name). `read_timeout`: seconds for one reading operation (one page of a list), with all
-    its repetitions. `transport`, `sleep`, `rng` and `now` (monotonic seconds) are there for tests.
-
-    create_* answer with a verdict and do not raise; everything else raises RetellError. A client belongs to
-    the process that made it: after a fork, make a new one.
+    create_phone_call and create_batch_call answer with a verdict and do not raise; everything else raises
+    RetellError. What a client is made with, and how it is closed: `Connection`.
     """
 
-    def __init__(
-        self,
-        api_key: str,
-        base_url: str = "https://api.retellai.com",
-        *,
-        dial_timeout: float = 15.0,
-        read_timeout: float = 20.0,
-        transport: httpx.BaseTransport | None = None,
-        max_connections: int = 80,
-        sleep: Callable[[float], None] = time.sleep,
-        rng: random.Random | None = None,
-        now: Callable[[], float] = time.monotonic,
-    ) -> None:
-        key = api_key.strip()
-        # A header httpx cannot write would show up, key and all, in its exception.
-        if not key or not all("!" <= letter <= "~" for letter in key):
-            raise RetellError("the Retell API key is empty or has odd characters", "set RETELL_API_KEY")
-        self._base = base_url.rstrip("/")
-        try:
-            url = httpx.URL(self._base)
-        except httpx.InvalidURL:
-            url = httpx.URL("")
-        if url.scheme not in ("http", "https") or not url.host or url.userinfo or url.query or url.fragment:
-            raise RetellError("the base URL is not a plain http(s) URL", "correct RETELL_BASE_URL")
-        self._secret = SecretStr(key)
-        self.longest_dial = 2 * dial_timeout
-        self._dial_timeout, self._read_timeout = dial_timeout, read_timeout
-        self._sleep, self._rng, self._now = sleep, rng or random.Random(), now
-        self._deadline = Deadline()
-        self._pid = os.getpid()
-        self._old_lists = False
-        self._http = httpx.Client(
-            transport=transport or bounded_transport(url, max_connections, now, self._deadline),
-            headers={
-                "Authorization": f"Bearer {key}",
-                "Accept": "application/json",
-                "User-Agent": "campaigns",
-            },
-            follow_redirects=False,
-            trust_env=False,
-        )
-        # Before sending, little patience: giving up there is certain and harmless.
-        early = min(5.0, dial_timeout / 2)
-        self._dial_waits = httpx.Timeout(dial_timeout, connect=early, pool=early)
-        self._read_waits = httpx.Timeout(read_timeout / 2, connect=min(5.0, read_timeout / 2))
-
-    def __repr__(self) -> str:
-        return f"RetellClient({self._base!r})"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the connections. Requests still under way end in errors."""
-        self._http.close()
+    #: Whether this server knows only the older list of calls.
+    _old_lists = False
 
     # -- dialing: sent once, never repeated
 
     def create_phone_call(self, request: CreatePhoneCall) -> Verdict:
         """Ring one number. Every failure is a verdict; nothing is repeated."""
-        answer = self._dial("/v2/create-phone-call", request)
+        answer = self.dial("/v2/create-phone-call", request.body)
         if not isinstance(answer, tuple):
             return answer
         sent = (request.metadata or {}).get("attempt_id")
@@ -147,50 +68,28 @@ class RetellClient:
 
     def create_batch_call(self, request: CreateBatchCall) -> BatchVerdict:
         """Hand over a batch. Every failure is a verdict; nothing is repeated."""
-        answer = self._dial("/create-batch-call", request)
+        answer = self.dial("/create-batch-call", request.body)
         if not isinstance(answer, tuple):
             return answer
         return batch_verdict_of_response(*answer, hide=self._hide)
-
-    def _dial(
-        self, path: str, request: CreatePhoneCall | CreateBatchCall
-    ) -> tuple[int, httpx.Headers, bytes] | NeverSent | Unknown:
-        if os.getpid() != self._pid:
-            return NeverSent("this client belongs to another process: its connections may not be shared")
-        start = self._now()
-        try:
-            prepared = self._http.build_request(
-                "POST",
-                self._base + path,
-                content=request.body(),
-                headers={"Content-Type": "application/json", "Accept-Encoding": "identity"},
-                timeout=self._dial_waits,
-            )
-        except Exception as error:
-            return NeverSent(self._hide(f"the request cannot be written: {error}")[:400])
-        try:
-            with self._deadline.until(start + self._dial_timeout, start + self.longest_dial):
-                return self._exchange(prepared, start + self.longest_dial, _DIAL_BODY)
-        except Exception as error:
-            return verdict_of_error(error, hide=self._hide)
 
     # -- reading: repeated with backoff
 
     def get_concurrency(self) -> Concurrency:
         """How many calls the workspace holds and may hold."""
-        return self._model(Concurrency, self._fetch("GET", "/get-concurrency"))
+        return self._model(Concurrency, self.ask("GET", "/get-concurrency"))
 
     def get_call(self, call_id: str) -> Call:
         """One call with its transcript. RetellNotFound if Retell does not know it."""
-        return self._model(Call, self._fetch("GET", f"/v2/get-call/{_segment(call_id)}"))
+        return self._model(Call, self.ask("GET", f"/v2/get-call/{_segment(call_id)}"))
 
     def stop_call(self, call_id: str) -> None:
         """Hang up. Stopping twice does no harm, so this is repeated like a read."""
-        self._fetch("POST", f"/v2/stop-call/{_segment(call_id)}")
+        self.ask("POST", f"/v2/stop-call/{_segment(call_id)}")
 
     def get_phone_number(self, phone_number: str) -> PhoneNumber:
         """One number of the workspace, by its E.164 form."""
-        return self._model(PhoneNumber, self._fetch("GET", f"/get-phone-number/{_segment(phone_number)}"))
+        return self._model(PhoneNumber, self.ask("GET", f"/get-phone-number/{_segment(phone_number)}"))
 
     def list_phone_numbers(self) -> list[PhoneNumber]:
         """All numbers of the workspace. One that cannot be read is left out."""
@@ -198,7 +97,7 @@ class RetellClient:
 
     def get_agent(self, agent_id: str) -> Agent:
         """One voice agent, newest version."""
-        return self._model(Agent, self._fetch("GET", f"/get-agent/{_segment(agent_id)}"))
+        return self._model(Agent, self.ask("GET", f"/get-agent/{_segment(agent_id)}"))
 
     def list_agents(self) -> list[Agent]:
         """All voice agents of the workspace. One that cannot be read is left out."""
@@ -270,15 +169,79 @@ class RetellClient:
         if not self._old_lists:
             try:
                 body = {"filter_criteria": wanted.typed(), **paging}
-                return self._model(CallPage, self._fetch("POST", "/v3/list-calls", body=body))
+                return self._model(CallPage, self.ask("POST", "/v3/list-calls", body=body))
             except RetellRefused as error:
                 # The key of a v3 page means nothing to v2, so only a first page may fall back.
                 if error.status not in _GONE or pagination_key is not None:
                     raise
         body = {"filter_criteria": wanted.arrays(), **paging}
-        answer = self._fetch("POST", "/v2/list-calls", body=body)
+        answer = self.ask("POST", "/v2/list-calls", body=body)
         self._old_lists = True
         return self._model(CallPage, answer, lambda items: CallPage.shape_of_array(items, limit))
+
+    # -- every operation there is
+
+    def perform(
+        self,
+        operation: Operation,
+        arguments: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | None = None,
+        files: Sequence[Part] = (),
+    ) -> Any:
+        """Send one operation of the table: the JSON of its answer, None where it has none.
+
+        `arguments`: the values of its path and query parameters, by name; those that are None are left out.
+        `files`: for an operation that takes a form. Reading is repeated, everything else is sent once. Raises
+        RetellError, also for an operation that would ring somebody: that is done by a campaign alone.
+        """
+        if operation.danger is Danger.RINGS:
+            raise RetellError(f"{operation.name} rings people past every rule of this program", NOT_RAW)
+        given = {name: value for name, value in (arguments or {}).items() if value is not None}
+        path = operation.path.format_map({name: _segment(str(given.pop(name))) for name in operation.in_path})
+        params = {name: _as_text(value) for name, value in given.items()}
+        if operation.repeatable:
+            answer = self.ask(operation.method, path, params=params, body=body)
+        elif operation.form:
+            parts = [*_form(body or {}), *files]
+            answer = self.change(operation.method, path, params=params, parts=parts, seconds=_UPLOAD_SECONDS)
+        else:
+            answer = self.change(operation.method, path, params=params, body=body)
+        try:
+            return read_json(answer) if answer.strip() else None
+        except ValueError:
+            raise RetellUnavailable(
+                f"Retell's answer to {operation.name} is not JSON", "check RETELL_BASE_URL"
+            ) from None
+
+    def perform_all(
+        self,
+        operation: Operation,
+        arguments: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """All pages of a listing operation as one page. Raises RetellError, and never returns half a list."""
+        items: list[Any] = []
+        seen: set[str | None] = {None}
+        key: str | None = None
+        while True:
+            turn = {} if key is None else {"pagination_key": key}
+            if operation.paging is Paging.BODY:
+                answer = self.perform(operation, arguments, {"limit": PAGE, **(body or {}), **turn})
+            else:
+                answer = self.perform(operation, {**(arguments or {}), **turn}, body)
+            try:
+                page = Listing.model_validate(answer)
+            except ValidationError:
+                raise RetellUnavailable(
+                    f"Retell's answer to {operation.name} is not a page of a list", "try again without --all"
+                ) from None
+            items += page.items
+            if not page.has_more:
+                return {"items": items, "has_more": False}
+            key = page.pagination_key
+            if key in seen or len(seen) > _MOST_PAGES:
+                raise RetellUnavailable("Retell's list does not end", "try again later")
+            seen.add(key)
 
     def _listing(self, model: type[_M], method: str, path: str, old_path: str) -> list[_M]:
         items: list[Any] = []
@@ -287,7 +250,7 @@ class RetellClient:
         try:
             while True:
                 body: Any = {} if method == "POST" else None
-                page = self._model(Listing, self._fetch(method, path, params=params, body=body))
+                page = self._model(Listing, self.ask(method, path, params=params, body=body))
                 items += page.items
                 if not page.has_more:
                     break
@@ -298,7 +261,7 @@ class RetellClient:
         except RetellRefused as error:
             if error.status not in _GONE:
                 raise
-            answer = self._fetch("GET", old_path)
+            answer = self.ask("GET", old_path)
             items = self._model(Listing, answer, lambda found: {"items": found, "has_more": False}).items
         return list(_readable(model, items))
 
@@ -308,78 +271,6 @@ class RetellClient:
         except ValueError:  # pydantic's own text would quote the answer
             name = model.__name__
             raise RetellUnavailable(f"Retell's answer is not a readable {name}", "try again later") from None
-
-    def _fetch(
-        self, method: str, path: str, *, params: dict[str, str] | None = None, body: Any = None
-    ) -> bytes:
-        if os.getpid() != self._pid:
-            raise RetellError("this client belongs to another process", "make a new one after a fork")
-        content = None if body is None else json.dumps(body).encode()
-        headers = None if body is None else {"Content-Type": "application/json"}
-        give_up = self._now() + self._read_timeout
-
-        def once() -> bytes:
-            try:
-                prepared = self._http.build_request(
-                    method,
-                    self._base + path,
-                    params=params,
-                    content=content,
-                    headers=headers,
-                    timeout=self._read_waits,
-                )
-                with self._deadline.until(give_up, give_up):
-                    status, answered, payload = self._exchange(prepared, give_up, _READ_BODY)
-            except Exception as error:
-                text = self._hide(f"no answer from Retell: {type(error).__name__}: {error}")
-                raise RetellUnavailable(text, "check the network and RETELL_BASE_URL") from None
-            if 200 <= status < 300:
-                return payload
-            raise error_for(status, message_of(payload, self._hide), retry_after_of(answered))
-
-        return Retrying(
-            stop=stop_after_attempt(_TRIES) | stop_before_delay(self._read_timeout),
-            wait=self._pause,
-            retry=retry_if_exception(_may_pass),
-            sleep=self._sleep,
-            reraise=True,
-        )(once)
-
-    def _exchange(
-        self, request: httpx.Request, read_by: float, most: int
-    ) -> tuple[int, httpx.Headers, bytes]:
-        response = self._http.send(request, stream=True)
-        try:
-            body = bytearray()
-            for chunk in response.iter_bytes():
-                body += chunk
-                if len(body) > most:
-                    raise httpx.ReadError("the answer is too long")
-                if self._now() > read_by:
-                    raise httpx.ReadTimeout("the answer took too long")
-            return response.status_code, response.headers, bytes(body)
-        finally:
-            response.close()
-
-    def _pause(self, state: RetryCallState) -> float:
-        jitter = self._rng.uniform(0, min(3.0, 0.2 * 2 ** (state.attempt_number - 1)))
-        error = state.outcome.exception() if state.outcome else None
-        asked = getattr(error, "retry_after", None)
-        return jitter + (asked or 0.0)
-
-    def _hide(self, text: str) -> str:
-        key = self._secret.get_secret_value()
-        if len(key) < _SHORTEST_SECRET:
-            return text
-        forms = {key, json.dumps(key)[1:-1], repr(key)[1:-1]}
-        # In one pass: a replacement must not be looked into again.
-        return re.sub("|".join(map(re.escape, sorted(forms, key=len, reverse=True))), "[key]", text)
-
-
-def _may_pass(error: BaseException) -> bool:
-    if isinstance(error, RetellUnavailable):
-        return error.status is None or error.status >= 500
-    return isinstance(error, RetellRefused) and error.status in (408, 429)
 
 
 def _segment(value: str) -> str:
@@ -401,3 +292,15 @@ def _readable(model: type[_M], items: Iterable[Any]) -> Iterator[_M]:
             yield model.model_validate(item)
         except ValidationError:
             continue
+
+
+def _as_text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _form(body: Mapping[str, Any]) -> Iterator[Part]:
+    # As Retell's SDK writes it: a list or an object is one part that holds its JSON.
+    for name, value in body.items():
+        if value is not None:
+            text = json.dumps(value) if isinstance(value, list | dict) else _as_text(value)
+            yield name, (None, text.encode(), None)
