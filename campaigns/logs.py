@@ -43,14 +43,20 @@ class Unfailing:
             self._stream.flush()
 
 
-def configure_logs(level: int = logging.INFO) -> None:
-    """Send our events and those of the libraries to standard error."""
+_level = logging.INFO
+
+
+def configure_logs(level: int | None = None) -> None:
+    """Send our events from `level` up, and the libraries' warnings, to standard error. None: the level set before."""
+    global _level
+    _level = _level if level is None else level
     stream: Any = Unfailing(sys.stderr)
     handler = logging.StreamHandler(stream)
     handler.setFormatter(_MaskedFormatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     # httpx tells every URL, celery every task, at INFO.
     logging.getLogger("celery").setLevel(logging.WARNING)
+    logging.getLogger("campaigns").setLevel(_level)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -59,7 +65,7 @@ def configure_logs(level: int = logging.INFO) -> None:
             structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "event"]),
             _mask_line,  # the whole line: a number may stand deep inside a value
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
+        wrapper_class=structlog.make_filtering_bound_logger(_level),
         logger_factory=structlog.WriteLoggerFactory(file=stream),
         cache_logger_on_first_use=True,
     )

@@ -1,25 +1,182 @@
-"""The command's entry: its groups, and how an error reaches a person."""
+"""The command's entry: which commands there are, and how an error reaches a person.
+
+A command's module is imported when the command is used, so that `--help` and a key press of the shell's completion
+do not wait for the database, the message server and everything else that some command needs.
+"""
 
 from __future__ import annotations
 
+import functools
+import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
-from campaigns.cli import account, auditing, processes, reading, run, steering
-from campaigns.cli.output import errors_to
+from campaigns.cli.output import be_quiet, errors_to
+
+#: Panel -> command -> (its module below `campaigns.cli`, its summary: the first line of its help).
+PANELS: dict[str, dict[str, tuple[str, str]]] = {
+    "Campaigns": {
+        "run": (
+            "run",
+            "Import a lead list, dial it, and write the results; resumes where it was if it is run again.",
+        ),
+        "create": ("steering", "Make a campaign as a draft."),
+        "import": ("steering", "Import a lead list into a campaign."),
+        "launch": (
+            "steering",
+            "Start dialing a campaign; `campaigns worker` and `campaigns beat` do the work.",
+        ),
+        "pause": ("steering", "Stop dialing; calls in progress go on and their results are collected."),
+        "resume": ("steering", "Go on dialing a paused campaign."),
+        "cancel": (
+            "steering",
+            "Give a campaign up: its waiting leads end as cancelled, calls in progress are left to finish.",
+        ),
+        "release": (
+            "steering",
+            "Let held leads be dialed after all; `campaigns status NAME` names the codes.",
+        ),
+    },
+    "Results": {
+        "status": ("reading", "Where campaigns stand. Exit code 3 when something needs a person."),
+        "leads": ("reading", "The leads of a campaign, in file order."),
+        "export": ("reading", "Write the results: the file's own columns, then what became of each lead."),
+        "report": ("reading", "The closing figures of a campaign."),
+        "audit": (
+            "auditing",
+            "Prove that every row is accounted for and every attempt is one call. Exit code 0 only if all holds.",
+        ),
+        "resolve": (
+            "auditing",
+            "Say what became of an unresolved attempt: its lead goes on with the call's result, or is dialed again.",
+        ),
+    },
+    "Retell account": {
+        "concurrency": ("account", "The account's lines: limit, inbound reserve, calls in progress."),
+        "numbers": ("account", "The account's phone numbers."),
+        "agents": ("account", "The account's voice agents."),
+    },
+    "Installation": {
+        "doctor": (
+            "account",
+            "Check this installation: home, database, message server, account, time data, disk. "
+            "Exit code 1 on a failure.",
+        ),
+        "worker": ("processes", "A Celery worker. For more throughput start more of them, not more threads."),
+        "beat": (
+            "processes",
+            "Celery beat: the tick that makes sure that nothing ever stops. Two at once do no harm.",
+        ),
+        "simulator": (
+            "processes",
+            "A stand-in for Retell's API on this machine (`python -m campaigns.simulator --help` has every setting).",
+        ),
+    },
+}
+_MODULES = {name: module for commands in PANELS.values() for name, (module, _) in commands.items()}
+_CONTEXT = {"help_option_names": ["-h", "--help"]}
+
+
+@functools.cache
+def commands_of(module: str) -> Mapping[str, Any]:
+    """The commands that a module of the command line registers, by name."""
+    group = typer.Typer(context_settings=_CONTEXT)
+    group.callback()(lambda: None)
+    importlib.import_module(f"campaigns.cli.{module}").register(group)
+    found: Mapping[str, Any] = typer.main.get_group(group).commands
+    return found
+
+
+class _Loaded(Mapping[str, Any]):
+    """All commands by name; each is loaded when it is looked up."""
+
+    def __getitem__(self, name: str) -> Any:
+        return commands_of(_MODULES[name])[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_MODULES)
+
+    def __len__(self) -> int:
+        return len(_MODULES)
+
+
+_SUMMARIES: dict[str, Any] = {
+    name: TyperCommand(name, help=summary, rich_help_panel=panel)
+    for panel, commands in PANELS.items()
+    for name, (_, summary) in commands.items()
+}
+
+
+class Commands(TyperGroup):
+    """The group of all commands. Where only their summaries are shown, none is loaded."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands: Any = _Loaded()
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(self.commands)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        self._with_summaries(lambda: super(Commands, self).format_help(ctx, formatter))
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        return list(self._with_summaries(lambda: super(Commands, self).shell_complete(ctx, incomplete)))
+
+    def _with_summaries(self, show: Any) -> Any:
+        self.commands = _SUMMARIES
+        try:
+            return show()
+        finally:
+            self.commands = _Loaded()
+
 
 app = typer.Typer(
     name="campaigns",
-    help="Batch outbound campaigns for Retell AI voice agents.",
+    cls=Commands,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=_CONTEXT,
 )
-for group in (run, steering, reading, auditing, account, processes):
-    group.register(app)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        import importlib.metadata
+
+        sys.stdout.write(f"campaigns {importlib.metadata.version('campaigns')}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def top(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which version this is.")
+    ] = False,
+    verbose: Annotated[
+        bool,
+        typer.Option("--verbose", "-v", help="Tell on standard error what is done; numbers are masked."),
+    ] = False,
+    quiet: Annotated[
+        bool,
+        typer.Option("--quiet", "-q", help="No progress and no notes: only what was asked for, and errors."),
+    ] = False,
+) -> None:
+    """Batch outbound campaigns for Retell AI voice agents.
+
+    Example: campaigns run leads.csv --simulate
+    """
+    be_quiet(quiet)
+    if verbose:
+        import logging
+
+        from campaigns.logs import configure_logs
+
+        configure_logs(logging.DEBUG)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

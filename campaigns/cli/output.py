@@ -37,6 +37,15 @@ STATE_STYLES = {
 }
 
 
+_quiet = False
+
+
+def be_quiet(quiet: bool) -> None:
+    """Whether this process shows progress and notes; errors and what was asked for are always shown."""
+    global _quiet
+    _quiet = quiet
+
+
 class Output:
     """One command's output. With `as_json`, standard output carries one document and nothing else."""
 
@@ -47,6 +56,15 @@ class Output:
     def document(self, document: Mapping[str, Any] | list[Any]) -> None:
         if self.as_json:
             sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2) + "\n")
+
+    @property
+    def shows_progress(self) -> bool:
+        return not _quiet
+
+    def note(self, text: str) -> None:
+        """What was done, where the command was not asked to tell anything; `--quiet` hides it."""
+        if not _quiet:
+            self.line(text)
 
     def line(self, text: str) -> None:
         self.console.print(text, markup=False, soft_wrap=True)
@@ -77,9 +95,6 @@ def _cell(value: Any) -> Any:
 
 def errors_to(stream: TextIO, command: Callable[[], Any]) -> int:
     """Run a command and turn what goes wrong into one clear line and an exit code."""
-    from campaigns.leads import LeadFileError
-    from campaigns.retell import RetellError
-
     try:
         result = command()
         return result if isinstance(result, int) else 0
@@ -92,11 +107,6 @@ def errors_to(stream: TextIO, command: Callable[[], Any]) -> int:
         return _tell(stream, error.format_message().rstrip("."), "see --help" if code == 2 else "", code)
     except CampaignsError as error:
         return _tell(stream, str(error), error.remedy, error.exit_code)
-    except LeadFileError as error:
-        remedy = error.remedy[:1].lower() + error.remedy[1:]
-        return _tell(stream, error.message, remedy, 2)
-    except RetellError as error:
-        return _tell(stream, error.message, error.remedy, 1)
     except BrokenPipeError:
         return 1
     except OSError as error:
@@ -105,12 +115,25 @@ def errors_to(stream: TextIO, command: Callable[[], Any]) -> int:
             stream, f"{where}{error.strerror or error}", "check the path, the disk and its permissions", 1
         )
     except Exception as error:
-        if type(error).__module__.startswith("sqlalchemy"):
-            words = str(getattr(error, "orig", error)).strip().splitlines()[0]
-            return _tell(
-                stream, f"the database refused: {words}", "free disk space, or check the database", 1
-            )
-        raise
+        told = _known(error)
+        if told is None:
+            raise
+        return _tell(stream, *told)
+
+
+def _known(error: Exception) -> tuple[str, str, int] | None:
+    """Message, remedy and exit code of an error whose class is imported only now that there is one."""
+    from campaigns.leads import LeadFileError
+    from campaigns.retell import RetellError
+
+    if isinstance(error, LeadFileError):
+        return error.message, error.remedy[:1].lower() + error.remedy[1:], 2
+    if isinstance(error, RetellError):
+        return error.message, error.remedy, 1
+    if type(error).__module__.startswith("sqlalchemy"):
+        words = str(getattr(error, "orig", error)).strip().splitlines()[0]
+        return f"the database refused: {words}", "free disk space, or check the database", 1
+    return None
 
 
 def _tell(stream: TextIO, message: str, remedy: str, code: int) -> int:

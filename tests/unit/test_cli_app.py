@@ -1,0 +1,100 @@
+"""The entry of the command line: its table of commands, what it loads, what it shows where."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from campaigns.cli.app import PANELS, commands_of
+
+ROOT = Path(__file__).parents[2]
+#: Typer itself brings pydantic.
+HEAVY = ("sqlalchemy", "celery", "pandas", "httpx", "alembic", "redis", "phonenumbers", "structlog")
+ROWS = {name: row for commands in PANELS.values() for name, row in commands.items()}
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("module", sorted({module for module, _ in ROWS.values()}))
+def test_the_table_names_what_the_modules_register(module: str) -> None:
+    registered = commands_of(module)
+    assert set(registered) == {name for name, (its, _) in ROWS.items() if its == module}
+    for name, command in registered.items():
+        assert (command.help or "").splitlines()[0] == ROWS[name][1], name
+
+
+def test_every_module_that_registers_commands_is_in_the_table() -> None:
+    files = (ROOT / "campaigns" / "cli").glob("*.py")
+    registering = {file.stem for file in files if "\ndef register(" in file.read_text()}
+    assert registering == {module for module, _ in ROWS.values()}
+
+
+LOADED = f"""
+import sys
+from campaigns.cli.app import main
+try:
+    main(sys.argv[1:])
+finally:
+    loaded = [name for name in {HEAVY!r} if name in sys.modules]
+    sys.stderr.write(f"loaded: {{loaded}}")
+"""
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("--version",), ("nonsense",)])
+def test_what_only_shows_text_loads_nothing_heavy(arguments: tuple[str, ...]) -> None:
+    said = run("-c", LOADED, *arguments)
+    assert said.stderr.endswith("loaded: []"), said.stderr
+
+
+def test_completion_of_a_command_loads_nothing_heavy() -> None:
+    program = LOADED.replace("main(sys.argv[1:])", "sys.argv = ['campaigns']; main()")
+    said = run("-c", program, _CAMPAIGNS_COMPLETE="complete_bash", COMP_WORDS="campaigns re", COMP_CWORD="1")
+    assert said.returncode == 0
+    assert set(said.stdout.split()) == {name for name in ROWS if name.startswith("re")}
+    assert said.stderr.endswith("loaded: []"), said.stderr
+
+
+def test_completion_of_an_option() -> None:
+    program = "import sys; from campaigns.cli.app import entry; sys.argv = ['campaigns']; entry()"
+    said = run(
+        "-c",
+        program,
+        _CAMPAIGNS_COMPLETE="complete_bash",
+        COMP_WORDS="campaigns create --prof",
+        COMP_CWORD="2",
+    )
+    assert (said.returncode, said.stdout.split()) == (0, ["--profile"])
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_completion_script_of_each_shell(shell: str) -> None:
+    said = run(
+        "-m",
+        "campaigns.cli.app",
+        "--show-completion",
+        shell,
+        _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1",
+    )
+    assert said.returncode == 0
+    assert "_COMPLETE" in said.stdout
+
+
+def test_version() -> None:
+    said = run("-m", "campaigns.cli.app", "--version")
+    assert (said.returncode, said.stdout) == (0, f"campaigns {importlib.metadata.version('campaigns')}\n")
+
+
+def test_a_slip_of_the_finger_is_answered_with_the_command_that_was_meant() -> None:
+    said = run("-m", "campaigns.cli.app", "stauts")
+    assert said.returncode == 2
+    assert "Did you mean 'status'" in said.stderr
