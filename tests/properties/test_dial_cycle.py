@@ -42,6 +42,27 @@ def test_a_thousand_dial_cycles_under_faults(bench: Bench) -> None:
     run_state_machine_as_test(lambda: DialCycle(bench), settings=LONG)
 
 
+_PLACES = ("turn", "begin", "commit", "done", "sending", "answered")
+_MEANWHILE = ("again", "pause", "suppress", "cancel")
+
+
+@pytest.mark.parametrize("fault", [None, Fault("drop")], ids=["answered", "dropped"])
+@pytest.mark.parametrize("place", _PLACES)
+def test_every_ambush_of_one_dial(bench: Bench, place: str, fault: Fault | None) -> None:
+    """The small scope in full: what chance may miss in a hundred examples."""
+    slept = (("sleep", 100), ("search", EMPTY_SEARCHES + 3))
+    ambushes = ["kill", *([(step, 0)] for step in _MEANWHILE), slept]
+    if place in ("begin", "commit"):
+        ambushes.append("locked")
+    for what in ambushes:
+        machine = DialCycle(bench)
+        machine.world = world = World(bench, concurrency=2, ignore_idempotency=True, outcomes="human=1")
+        world.pace()
+        world.engine.faults.next("create-phone-call", fault)
+        world.dial(world.dials.pop(0), Ambush(place, 1, what if isinstance(what, str) else tuple(what)))
+        machine.teardown()
+
+
 @pytest.mark.parametrize("asleep", ["done", "sending"])
 def test_a_worker_that_slept_gives_back_nothing_that_was_sent_again(bench: Bench, asleep: str) -> None:
     """It wakes up, does not send, and must not say "not placed" of a second send that rang."""
