@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import shutil
 from collections.abc import Callable
-from typing import Any
 
 import typer
 
@@ -21,13 +20,14 @@ _LEAST_DISK = 200 * 1024 * 1024
 
 def register(app: typer.Typer) -> None:
     app.command("concurrency")(concurrency)
-    app.command("numbers")(numbers)
-    app.command("agents")(agents)
     app.command("doctor")(doctor)
 
 
 def concurrency(as_json: given.Json = False) -> None:
-    """The account's lines: limit, inbound reserve, calls in progress."""
+    """The account's lines: limit, inbound reserve, calls in progress.
+
+    Example: campaigns concurrency
+    """
     settings, out = load_settings(), Output(as_json)
     with open_retell(settings) as retell:
         seen = retell.get_concurrency()
@@ -53,41 +53,11 @@ def concurrency(as_json: given.Json = False) -> None:
         )
 
 
-def numbers(as_json: given.Json = False) -> None:
-    """The account's phone numbers."""
-    settings, out = load_settings(), Output(as_json)
-    with open_retell(settings) as retell:
-        found = retell.list_phone_numbers()
-    rows: list[dict[str, Any]] = [
-        {
-            "number": number.phone_number,
-            "type": number.phone_number_type,
-            "nickname": number.nickname,
-            "outbound_agents": list(number.outbound_agent_ids),
-        }
-        for number in found
-    ]
-    out.document(rows)
-    if not as_json:
-        out.table("Numbers", ["number", "type", "nickname", "outbound agents"],
-                  [[r["number"], r["type"], r["nickname"], ", ".join(r["outbound_agents"])] for r in rows])  # fmt: skip
-
-
-def agents(as_json: given.Json = False) -> None:
-    """The account's voice agents."""
-    settings, out = load_settings(), Output(as_json)
-    with open_retell(settings) as retell:
-        found = retell.list_agents()
-    rows = [{"agent": agent.agent_id, "name": agent.agent_name, "version": agent.version} for agent in found]
-    out.document(rows)
-    if not as_json:
-        out.table(
-            "Agents", ["agent", "name", "version"], [[r["agent"], r["name"], r["version"]] for r in rows]
-        )
-
-
 def doctor(as_json: given.Json = False) -> None:
-    """Check this installation: home, database, message server, account, time data, disk. Exit code 1 on a failure."""
+    """Check this installation: home, database, message server, account, time data, disk. Exit code 1 on a failure.
+
+    Example: campaigns doctor
+    """
     settings, out = load_settings(), Output(as_json)
     checks: list[tuple[str, Callable[[Settings], str]]] = [
         ("home and database", _database),

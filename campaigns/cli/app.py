@@ -57,8 +57,23 @@ PANELS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Retell account": {
         "concurrency": ("account", "The account's lines: limit, inbound reserve, calls in progress."),
-        "numbers": ("account", "The account's phone numbers."),
-        "agents": ("account", "The account's voice agents."),
+        "numbers": (
+            "numbers",
+            "The account's phone numbers: list them, buy, bind, release. Without a command it lists them.",
+        ),
+        "agents": (
+            "agents",
+            "The account's voice agents: list, show, publish. Without a command it lists them.",
+        ),
+        "calls": ("calls", "Single calls: list them, read one, hang one up."),
+        "web-call": (
+            "agents",
+            "Make a web call, to try an agent from a browser before a campaign. It rings nobody.",
+        ),
+        "retell": (
+            "retell",
+            "Any operation of Retell's API, by name: JSON in, JSON out. Nothing rings through it.",
+        ),
     },
     "Installation": {
         "doctor": (

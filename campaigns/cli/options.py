@@ -99,8 +99,7 @@ def changed_options(
     if region is not None and not is_region(region):
         raise UsageError(f"--region {region} is not a country", "write its two letters, as US or GB")
     for number in from_numbers or ():
-        if not re.fullmatch(r"\+[1-9]\d{6,14}", number):
-            raise UsageError(f"--from {number} is not an E.164 number", "write it as +14155550100")
+        e164(number, "--from")
     given: dict[str, Any] = {
         "from_numbers": tuple(from_numbers) if from_numbers else None,
         "agent": agent,
@@ -113,7 +112,7 @@ def changed_options(
         "region": region,
         "retry": retry,
         "max_attempts": max_attempts,
-        "mapping": _mapping(mapping) if mapping else None,
+        "mapping": pairs(mapping, "--map", "phone='Mobile no'") if mapping else None,
     }
     options = replace(base, **{key: value for key, value in given.items() if value is not None})
     try:
@@ -126,14 +125,21 @@ def changed_options(
     return options
 
 
-def _mapping(pairs: Sequence[str]) -> dict[str, str]:
-    mapping: dict[str, str] = {}
-    for pair in pairs:
-        field, equals, column = pair.partition("=")
-        if not equals or not field.strip() or not column.strip():
-            raise UsageError(f"--map {pair} is not FIELD=COLUMN", "write it as --map phone='Mobile no'")
-        mapping[field.strip()] = column.strip()
-    return mapping
+def e164(number: str, named: str) -> None:
+    """Raise UsageError unless it is written as +14155550100; `named`: what it was given as."""
+    if not re.fullmatch(r"\+[1-9][0-9]{6,14}", number):
+        raise UsageError(f"{named} {number} is not an E.164 number", "write it as +14155550100")
+
+
+def pairs(given: Sequence[str], option: str, sample: str) -> dict[str, str]:
+    """NAME=VALUE, repeated. Raises UsageError that shows `sample`."""
+    found: dict[str, str] = {}
+    for pair in given:
+        name, equals, value = pair.partition("=")
+        if not equals or not name.strip() or not value.strip():
+            raise UsageError(f"{option} {pair} is not NAME=VALUE", f"write it as {option} {sample}")
+        found[name.strip()] = value.strip()
+    return found
 
 
 def find_campaign(store: Store, name: str) -> Campaign:

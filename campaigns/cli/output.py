@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from typing import Any, TextIO
 
 from rich.console import Console
@@ -53,9 +53,10 @@ class Output:
         self.as_json = as_json
         self.console = Console(stderr=as_json, highlight=False, emoji=False)
 
-    def document(self, document: Mapping[str, Any] | list[Any]) -> None:
+    def document(self, document: Any) -> None:
+        """Write the document, a model of `documents`, a list of them, or what is one already as plain values."""
         if self.as_json:
-            sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2) + "\n")
+            sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2, default=_plain) + "\n")
 
     @property
     def shows_progress(self) -> bool:
@@ -72,6 +73,23 @@ class Output:
     def headline(self, name: str, text: str) -> None:
         self.console.print(f"[bold]{escape(name)}[/]  {escape(text)}")
 
+    def spoken(self, speaker: str, words: str) -> None:
+        """A line of a conversation."""
+        style = "bold cyan" if speaker == "Agent" else "bold"
+        self.console.print(f"[{style}]{escape(f'{speaker:>5}')}[/]:  {escape(words)}", soft_wrap=True)
+
+    def fields(self, document: Any, leave_out: Sequence[str] = ()) -> None:
+        """A document as a list of its fields."""
+        table = Table(box=None, pad_edge=False, show_header=False)
+        table.add_column(style="dim", no_wrap=True)
+        table.add_column(overflow="fold")
+        for name in type(document).model_fields:
+            if name not in leave_out:
+                value = getattr(document, name)
+                text = ", ".join(map(str, value)) if isinstance(value, list) else _cell(value)
+                table.add_row(name.replace("_", " "), str(text))
+        self.console.print(table)
+
     def table(self, title: str, columns: list[str], rows: list[list[Any]]) -> None:
         table = Table(title=escape(title), title_justify="left", title_style="bold", box=None, pad_edge=False)
         for column in columns:
@@ -81,6 +99,10 @@ class Output:
                 *(value if not isinstance(value, int | float) else f"{value:,}" for value in map(_cell, row))
             )
         self.console.print(table)
+
+
+def _plain(value: Any) -> Any:
+    return value.model_dump(mode="json", exclude_unset=True)
 
 
 def _cell(value: Any) -> Any:

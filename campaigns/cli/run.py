@@ -74,7 +74,10 @@ def run(
     ] = None,
     as_json: given.Json = False,
 ) -> None:
-    """Import a lead list, dial it, and write the results; resumes where it was if it is run again."""
+    """Import a lead list, dial it, and write the results; resumes where it was if it is run again.
+
+    Example: campaigns run leads.csv --from +14155550100 --agent agent_abc123
+    """
     out, settings = Output(as_json), load_settings()
     if speed is not None and (not simulate or not 0 < speed <= 10_000):
         raise UsageError("--speed takes 0 to 10000, and only with --simulate", "leave it out")

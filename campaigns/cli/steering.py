@@ -47,7 +47,10 @@ def import_leads(
     region: given.Region = None,
     as_json: given.Json = False,
 ) -> None:
-    """Import a lead list into a campaign."""
+    """Import a lead list into a campaign.
+
+    Example: campaigns import leads.csv --campaign spring --dry-run
+    """
     settings, out = load_settings(), Output(as_json)
     store = open_store(settings)
     found = store.campaigns.by_name(campaign)
@@ -149,7 +152,10 @@ def create(
     mapping: given.Map = None,
     as_json: given.Json = False,
 ) -> None:
-    """Make a campaign as a draft."""
+    """Make a campaign as a draft.
+
+    Example: campaigns create spring --from +14155550100 --agent agent_abc123
+    """
     settings, out = load_settings(), Output(as_json)
     wanted = given.changed_options(
         CampaignOptions(), from_numbers=from_numbers, agent=agent, mode=mode, concurrency=concurrency, cps=cps,
@@ -162,7 +168,10 @@ def create(
 
 
 def launch(name: given.Name, as_json: given.Json = False) -> None:
-    """Start dialing a campaign; `campaigns worker` and `campaigns beat` do the work."""
+    """Start dialing a campaign; `campaigns worker` and `campaigns beat` do the work.
+
+    Example: campaigns launch spring
+    """
     settings, out = load_settings(), Output(as_json)
     store = open_store(settings)
     campaign = given.find_campaign(store, name)
@@ -217,7 +226,10 @@ def only_number(settings: Settings) -> str:
 
 
 def pause(name: given.Name, as_json: given.Json = False) -> None:
-    """Stop dialing; calls in progress go on and their results are collected."""
+    """Stop dialing; calls in progress go on and their results are collected.
+
+    Example: campaigns pause spring
+    """
     settings, out = load_settings(), Output(as_json)
     store = open_store(settings)
     campaign = given.find_campaign(store, name)
@@ -228,7 +240,10 @@ def pause(name: given.Name, as_json: given.Json = False) -> None:
 
 
 def resume(name: given.Name, as_json: given.Json = False) -> None:
-    """Go on dialing a paused campaign."""
+    """Go on dialing a paused campaign.
+
+    Example: campaigns resume spring
+    """
     settings, out = load_settings(), Output(as_json)
     store = open_store(settings)
     campaign = given.find_campaign(store, name)
@@ -240,7 +255,10 @@ def resume(name: given.Name, as_json: given.Json = False) -> None:
 
 
 def cancel(name: given.Name, as_json: given.Json = False) -> None:
-    """Give a campaign up: its waiting leads end as cancelled, calls in progress are left to finish."""
+    """Give a campaign up: its waiting leads end as cancelled, calls in progress are left to finish.
+
+    Example: campaigns cancel spring
+    """
     settings, out = load_settings(), Output(as_json)
     store = open_store(settings)
     campaign = given.find_campaign(store, name)
@@ -260,7 +278,10 @@ def release(
     ] = None,
     as_json: given.Json = False,
 ) -> None:
-    """Let held leads be dialed after all; `campaigns status NAME` names the codes."""
+    """Let held leads be dialed after all; `campaigns status NAME` names the codes.
+
+    Example: campaigns release spring --code unknown_timezone --timezone America/New_York
+    """
     settings, out = load_settings(), Output(as_json)
     store = open_store(settings)
     campaign = given.find_campaign(store, name)

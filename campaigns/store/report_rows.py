@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from campaigns.domain.clock import from_ms, to_ms
 from campaigns.domain.states import AttemptState, LeadState
 from campaigns.store.database import Database
-from campaigns.store.schema import attempts, events, leads, rejects
+from campaigns.store.schema import attempts, campaigns, events, leads, rejects
 
 
 class ReportRows:
@@ -179,6 +179,25 @@ class ReportRows:
                     json.loads(values["last_analysis"]) if values["last_analysis"] else {}
                 )
                 yield values
+
+    def call(self, call_id: str) -> dict[str, Any] | None:
+        """Whose call it is: attempt, state, outcome, line of the lead, campaign's name, workspace. None: not ours."""
+        query = (
+            sa.select(
+                attempts.c.id.label("attempt"),
+                attempts.c.state,
+                attempts.c.outcome,
+                attempts.c.workspace,
+                leads.c.line,
+                campaigns.c.name.label("campaign"),
+            )
+            .join(leads, leads.c.id == attempts.c.lead_id)
+            .join(campaigns, campaigns.c.id == attempts.c.campaign_id)
+            .where(attempts.c.call_id == call_id)
+        )
+        with self._db.read() as connection:
+            row = connection.execute(query).first()
+        return None if row is None else dict(row._mapping)
 
     def analysis_fields(self, campaign_id: str) -> list[str]:
         """Names of the fields that the analyses of a campaign's calls extracted, sorted."""

@@ -18,6 +18,7 @@ from campaigns.cli.app import main
 from campaigns.simulator.config import SimulatorConfig
 from campaigns.simulator.server import Running, running
 from campaigns.store import Store
+from tests.recording import Recorder, recording
 
 KEY = "key_0123456789abcdef_secret"
 HEADER = "phone_number,first_name"
@@ -150,3 +151,13 @@ class Retell(ExitStack):
 def retell(clean_environment: pytest.MonkeyPatch) -> Iterator[Retell]:
     with Retell(clean_environment) as made:
         yield made
+
+
+@pytest.fixture
+def api(clean_environment: pytest.MonkeyPatch) -> Iterator[Recorder]:
+    """A plain recording server in Retell's place; `answer` says what it answers."""
+    with recording() as recorder:
+        clean_environment.setenv("RETELL_BASE_URL", recorder.url)
+        clean_environment.setenv("RETELL_API_KEY", KEY)
+        clean_environment.setattr("campaigns.retell.client.RetellClient._pause", lambda *_: 0.0)
+        yield recorder
