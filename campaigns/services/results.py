@@ -6,6 +6,7 @@ the end: `placed -> ended` frees the slot at once, `ended -> settled` waits for 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -84,13 +85,10 @@ def poll(context: Context) -> Polled | None:
     credit = DEEPEST_DEBT
     try:
         seen = _look(context, calls)
-        now = context.clock.now()
         over = [
-            (call, _within(result_of(item), call, now))
-            for call in placed
-            if (item := seen.get(call.call_id)) is not None and is_over(item)
+            (call, item) for call in placed if (item := seen.get(call.call_id)) is not None and is_over(item)
         ]
-        moved = store.results.end(over, now)
+        moved = end(context, over)
         credit = poll_credit(store.workspaces.account(workspace).poll_credit, len(moved), len(calls))
     except RetellError as error:
         store.workspaces.note_trouble(workspace, str(error))
@@ -99,6 +97,13 @@ def poll(context: Context) -> Polled | None:
         interval = poll_interval(credit, len(placed), context.poll_interval)
         store.workspaces.end_poll_turn(workspace, credit, interval)
     return Polled(calls, seen, len(moved), interval)
+
+
+def end(context: Context, over: Sequence[tuple[OpenCall, Call]]) -> list[str]:
+    """placed -> ended for calls that are over, as Retell tells of them: their slots are free. Returns who moved."""
+    now = context.clock.now()
+    results = [(call, _within(result_of(told), call, now)) for call, told in over]
+    return context.store.results.end(results, now)
 
 
 def follow_up(context: Context, polled: Polled) -> list[str]:
@@ -157,8 +162,11 @@ def connected(result: CallResult) -> bool:
     return bool(result.duration_ms) or result.started_at is not None
 
 
-def settle(context: Context, attempt_id: str) -> bool:
-    """Fix the outcome of an ended attempt and decide its lead. False: nothing to do, or not possible yet."""
+def settle(context: Context, attempt_id: str, told: Call | None = None) -> bool:
+    """Fix the outcome of an ended attempt and decide its lead. False: nothing to do, or not possible yet.
+
+    told: the whole call, where somebody has brought it; otherwise it is read if there is more to know.
+    """
     store = context.store
     facts = store.results.settle_facts(attempt_id)
     if facts is None:
@@ -166,7 +174,9 @@ def settle(context: Context, attempt_id: str) -> bool:
     options, call, dialed_at, earlier, known = facts
     now = context.clock.now()
     result = known
-    if connected(known) or known.disconnection_reason is None:
+    if told is not None:
+        result = result_of(told)
+    elif connected(known) or known.disconnection_reason is None:
         try:
             result = result_of(context.retell.get_call(call.call_id))
         except RetellError as error:
