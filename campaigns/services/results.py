@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import structlog
 
@@ -55,19 +56,30 @@ def result_of(call: Call) -> CallResult:
     """What is kept of a call, from a list item or the whole call."""
     analysis = call.call_analysis
     return CallResult(
-        disconnection_reason=call.disconnection_reason,
+        disconnection_reason=_storable(call.disconnection_reason),
         in_voicemail=analysis.in_voicemail if analysis else None,
         duration_ms=call.duration_ms,
         cost_cents=call.call_cost.combined_cost if call.call_cost else None,
-        sentiment=analysis.user_sentiment if analysis else None,
-        summary=analysis.call_summary if analysis else None,
-        recording_url=call.recording_url,
-        transcript=call.transcript,
-        analysis=(analysis.custom_analysis_data or {}) if analysis else None,
-        agent_version=None if call.agent_version is None else str(call.agent_version),
+        sentiment=_storable(analysis.user_sentiment) if analysis else None,
+        summary=_storable(analysis.call_summary) if analysis else None,
+        recording_url=_storable(call.recording_url),
+        transcript=_storable(call.transcript),
+        analysis=_storable(analysis.custom_analysis_data or {}) if analysis else None,
+        agent_version=None if call.agent_version is None else _storable(str(call.agent_version)),
         started_at=None if call.start_timestamp is None else from_ms(call.start_timestamp),
         ended_at=None if call.end_timestamp is None else from_ms(call.end_timestamp),
     )
+
+
+def _storable(value: Any) -> Any:
+    """The value with its text as every database takes it: JSON may carry a NUL, or half of a surrogate pair."""
+    if isinstance(value, str):
+        return value.replace("\0", "").encode("utf-8", "replace").decode()
+    if isinstance(value, list):
+        return [_storable(item) for item in value]
+    if isinstance(value, dict):
+        return {_storable(key): _storable(item) for key, item in value.items()}
+    return value
 
 
 def poll(context: Context) -> Polled | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import threading
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -149,6 +150,22 @@ def test_without_the_analysis_the_poller_waits_for_it(world: World) -> None:
     assert world.attempt(attempt_id)["state"] == "ended"
     assert world.poll_and_settle() == 1
     assert world.attempt(attempt_id)["outcome"] == "machine"
+
+
+def test_text_that_no_database_takes_is_kept_without_its_bad_characters(world: World) -> None:
+    """JSON may carry a NUL, which PostgreSQL refuses, and half a surrogate pair, which nobody can encode."""
+    attempt_id = dialed(world, "user_hangup")
+    call = told(world, attempt_id)[ANALYZED]
+    bad = "a\x00b\ud800c"
+    call["transcript"] = call["recording_url"] = bad
+    call["call_analysis"] = {
+        "call_summary": bad,
+        "custom_analysis_data": {bad: [bad, {"deep": bad}, 7, None]},
+    }
+    assert hear(world, ANALYZED, call).changed
+    row = world.attempt(attempt_id)
+    assert {row["transcript"], row["recording_url"], row["summary"]} == {"ab?c"}
+    assert json.loads(row["analysis"]) == {"ab?c": ["ab?c", {"deep": "ab?c"}, 7, None]}
 
 
 @pytest.mark.parametrize("event", ["transfer_started", "transcript_updated", "call_rings", ""])
