@@ -58,7 +58,7 @@ def result_of(call: Call) -> CallResult:
     return CallResult(
         disconnection_reason=_storable(call.disconnection_reason),
         in_voicemail=analysis.in_voicemail if analysis else None,
-        duration_ms=call.duration_ms,
+        duration_ms=_plausible(call.duration_ms),
         cost_cents=call.call_cost.combined_cost if call.call_cost else None,
         sentiment=_storable(analysis.user_sentiment) if analysis else None,
         summary=_storable(analysis.call_summary) if analysis else None,
@@ -66,9 +66,19 @@ def result_of(call: Call) -> CallResult:
         transcript=_storable(call.transcript),
         analysis=_storable(analysis.custom_analysis_data or {}) if analysis else None,
         agent_version=None if call.agent_version is None else _storable(str(call.agent_version)),
-        started_at=None if call.start_timestamp is None else from_ms(call.start_timestamp),
-        ended_at=None if call.end_timestamp is None else from_ms(call.end_timestamp),
+        started_at=_instant(call.start_timestamp),
+        ended_at=_instant(call.end_timestamp),
     )
+
+
+def _plausible(ms: int | None) -> int | None:
+    """Milliseconds up to the year 6429; a number beyond is no time, and must not stop the look at all other calls."""
+    return ms if ms is not None and 0 <= ms < 1 << 47 else None
+
+
+def _instant(ms: int | None) -> datetime | None:
+    plausible = _plausible(ms)
+    return None if plausible is None else from_ms(plausible)
 
 
 def _storable(value: Any) -> Any:

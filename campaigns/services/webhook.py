@@ -58,6 +58,8 @@ def _booked(context: Context, call: Call) -> BookedAttempt | None:
     recovery = context.store.recovery
     if call.attempt_id is None:
         return recovery.booked_call(context.workspace, call.call_id)
+    if not (call.attempt_id.isascii() and call.attempt_id.isalnum()):
+        return None  # somebody else's, and perhaps not even text that the database takes
     return recovery.booked(context.workspace, call.attempt_id)
 
 

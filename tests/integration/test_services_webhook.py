@@ -168,6 +168,17 @@ def test_text_that_no_database_takes_is_kept_without_its_bad_characters(world: W
     assert json.loads(row["analysis"]) == {"ab?c": ["ab?c", {"deep": "ab?c"}, 7, None]}
 
 
+@pytest.mark.parametrize("number", [10**17, 2**63, 10**40, -1])
+def test_a_time_that_cannot_be_stops_nothing(world: World, number: int) -> None:
+    attempt_id = dialed(world, "user_hangup")
+    call = told(world, attempt_id)[ANALYZED]
+    call["start_timestamp"] = call["end_timestamp"] = number
+    assert hear(world, ANALYZED, call).changed
+    row = world.attempt(attempt_id)
+    assert (row["state"], row["outcome"]) == ("settled", "human")
+    assert row["ended_at"] == world.clock.now().timestamp() * 1000
+
+
 @pytest.mark.parametrize("event", ["transfer_started", "transcript_updated", "call_rings", ""])
 def test_other_events_change_nothing(world: World, event: str) -> None:
     attempt_id = dialed(world, "user_hangup", state="ambiguous")
@@ -184,7 +195,11 @@ def test_calls_of_others_change_nothing(world: World) -> None:
     world.store.workspaces.ensure("simulator")
     elsewhere = type(world.context)(**{**world.context.__dict__, "workspace": "simulator"})
     assert receive(elsewhere, ANALYZED, Call.model_validate(call)) == Received()
-    for changed in ({"metadata": {"attempt_id": "0" * 32}}, {"metadata": None, "call_id": "call_of_others"}):
+    theirs = ("0" * 32, "order 7", "a\x00b", "\ud800")
+    for changed in (
+        *({"metadata": {"attempt_id": one}} for one in theirs),
+        {"metadata": None, "call_id": "call_of_others"},
+    ):
         assert hear(world, ANALYZED, call | changed) == Received()
     world.sql("DELETE FROM workspaces WHERE name = 'simulator'")
     assert everything(world) == before
