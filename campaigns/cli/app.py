@@ -86,6 +86,10 @@ PANELS: dict[str, dict[str, tuple[str, str]]] = {
             "processes",
             "Celery beat: the tick that makes sure that nothing ever stops. Two at once do no harm.",
         ),
+        "console": (
+            "console",
+            "Receive Retell's webhooks at /webhooks/retell, so that ends and analyses need not wait for a poll.",
+        ),
         "simulator": (
             "processes",
             "A stand-in for Retell's API on this machine (`python -m campaigns.simulator --help` has every setting).",

@@ -7,7 +7,7 @@ from campaigns.store.campaign_rows import CampaignRows
 from campaigns.store.claim_rows import Claimed, ClaimPlan, ClaimRows
 from campaigns.store.database import Database, StoreError
 from campaigns.store.import_rows import ImportedFile, ImportRows, ImportWriter, Reject
-from campaigns.store.recovery_rows import AuditedAttempt, RecoveryRows
+from campaigns.store.recovery_rows import AuditedAttempt, BookedAttempt, RecoveryRows
 from campaigns.store.report_rows import ReportRows
 from campaigns.store.result_rows import ResultRows
 from campaigns.store.workspace_rows import Account, WorkspaceRows
@@ -45,6 +45,7 @@ class Store:
 __all__ = [
     "Account",
     "AuditedAttempt",
+    "BookedAttempt",
     "ClaimPlan",
     "Claimed",
     "ImportWriter",
