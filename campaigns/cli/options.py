@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,7 +17,9 @@ from campaigns.domain.errors import CampaignsError, UsageError
 from campaigns.domain.retry import DEFAULT_MAX_ATTEMPTS, DEFAULT_RETRY, RetryError, RetryPolicy
 from campaigns.domain.windows import WindowError, zone
 from campaigns.leads import is_region
-from campaigns.store import Store
+
+if TYPE_CHECKING:
+    from campaigns.store import Store
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The campaign's name.")]
