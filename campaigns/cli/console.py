@@ -33,7 +33,10 @@ def console(
         ),
     ] = False,
 ) -> None:
-    """Receive Retell's webhooks at /webhooks/retell, so that ends and analyses need not wait for a poll."""
+    """Receive Retell's webhooks at /webhooks/retell, so that ends and analyses need not wait for a poll.
+
+    Example: campaigns console --port 8080
+    """
     from campaigns.console.app import WEBHOOK_PATH, make_app, serve
     from workers.embedded import socket_path
     from workers.hints import Hints

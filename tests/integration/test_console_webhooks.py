@@ -86,6 +86,7 @@ def test_a_webhook_that_is_not_whole_asks_the_workers_to_read_the_call(
         ("six minutes old", "a replay, or a wrong clock"),
         ("from the future", "a replay, or a wrong clock"),
     ],
+    ids=["none", "empty", "malformed", "zeros", "other key", "other body", "old", "future"],
 )
 def test_what_is_not_signed_by_us_now_changes_nothing(
     world: World,
