@@ -5,7 +5,7 @@ from __future__ import annotations
 from campaigns.store.attempt_rows import AttemptRows
 from campaigns.store.campaign_rows import CampaignRows
 from campaigns.store.claim_rows import Claimed, ClaimPlan, ClaimRows
-from campaigns.store.database import Database, StoreError
+from campaigns.store.database import Database, StoreError, Unavailable
 from campaigns.store.import_rows import ImportedFile, ImportRows, ImportWriter, Reject
 from campaigns.store.recovery_rows import AuditedAttempt, BookedAttempt, RecoveryRows
 from campaigns.store.report_rows import ReportRows
@@ -53,4 +53,5 @@ __all__ = [
     "Reject",
     "Store",
     "StoreError",
+    "Unavailable",
 ]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +24,12 @@ T = TypeVar("T")
 MIGRATIONS = Path(__file__).with_name("migrations")
 #: Real seconds a writer waits for another process's transaction before it gives up.
 BUSY_SECONDS = 10.0
+
+
+#: A write that changes nothing, and needs all that a write needs.
+_PROBE = sa.text("UPDATE workspaces SET name = name")
+#: What a database raises that cannot be reached, read or written just now; it may pass.
+Unavailable = sa.exc.OperationalError
 
 
 class StoreError(CampaignsError):
@@ -159,6 +167,23 @@ class Database:
                 connection.cursor().execute("PRAGMA wal_checkpoint(PASSIVE)").close()
             finally:
                 connection.close()
+
+    def trouble(self, patience: float = 0.5) -> str | None:
+        """Why nothing can be written at this moment, or None. patience: real seconds to wait for other writers."""
+        try:
+            if not self.is_sqlite:
+                with self.engine.begin() as connection:
+                    connection.execute(_PROBE)
+                return None
+            # A connection of its own, out of turn: whoever has the turn may be the one that waits.
+            raw = sqlite3.connect(str(self.url.database), timeout=patience, isolation_level=None)
+            with contextlib.closing(raw):
+                raw.execute("BEGIN IMMEDIATE")
+                raw.execute(str(_PROBE))
+                raw.execute("COMMIT")
+        except (sa.exc.DBAPIError, sqlite3.Error) as error:
+            return str(getattr(error, "orig", error)).strip().splitlines()[0]
+        return None
 
     def close(self) -> None:
         self.engine.dispose()

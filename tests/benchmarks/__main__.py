@@ -23,6 +23,7 @@ from tests.benchmarks.figure import Figure, say
 from tests.benchmarks.first_dial import first_dial
 from tests.benchmarks.imports import import_rate
 from tests.benchmarks.memory import memory_at_rest
+from tests.benchmarks.recovery import adoption, recovery
 from tests.benchmarks.slots import slots
 from tests.benchmarks.stage import environment
 
@@ -34,6 +35,8 @@ FIGURES: dict[str, Callable[[bool], Figure]] = {
     "memory_at_rest": memory_at_rest,
     "claim": claim,
     "import": import_rate,
+    "recovery": recovery,
+    "adoption": adoption,
 }
 
 
