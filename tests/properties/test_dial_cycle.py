@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from dial_cycle_chaos import Ambush
-from dial_cycle_machine import DialCycle
+from dial_cycle_machine import DialCycle, DialCycleWithWebhooks
 from dial_cycle_world import Bench, World
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
@@ -22,6 +22,7 @@ CALM = settings(
     database=None,
     suppress_health_check=list(HealthCheck),
 )
+BRIEF = settings(CALM, max_examples=20)
 LONG = settings(CALM, max_examples=1_000, stateful_step_count=30, derandomize=False, print_blob=True)
 
 
@@ -34,6 +35,17 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 def test_a_hundred_dial_cycles_under_faults(bench: Bench) -> None:
     run_state_machine_as_test(lambda: DialCycle(bench), settings=CALM)
     assert bench.resends, "no example came to a second send"
+
+
+def test_dial_cycles_with_webhooks_in_any_order_lost_and_repeated(bench: Bench) -> None:
+    run_state_machine_as_test(lambda: DialCycleWithWebhooks(bench), settings=BRIEF)
+    assert bench.heard > 20
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(3600)
+def test_a_thousand_dial_cycles_with_webhooks(bench: Bench) -> None:
+    run_state_machine_as_test(lambda: DialCycleWithWebhooks(bench), settings=LONG)
 
 
 @pytest.mark.chaos
