@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
+import httpx
 import typer
 
 from campaigns.cli import options as given
@@ -17,11 +18,20 @@ from campaigns.cli.documents import Check
 from campaigns.cli.output import NEEDS_A_PERSON, Output
 from campaigns.domain.errors import CampaignsError, UsageError
 from campaigns.domain.states import CampaignState
+from campaigns.retell import Agent, RetellClient, RetellError
 from campaigns.retell import PhoneNumber as Number
-from campaigns.retell import RetellClient, RetellError
 from campaigns.retell.errors import remedy_for
 from campaigns.runtime import open_retell, open_store
-from campaigns.services.health import Finding, agents, lines, numbers, open_campaigns, skew
+from campaigns.services.health import (
+    Finding,
+    agents,
+    lines,
+    numbers,
+    open_campaigns,
+    skew,
+    speaking,
+    webhooks,
+)
 from campaigns.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -104,7 +114,8 @@ class _Examination:
             "clock skew": self._skew,
             "concurrency": self._usable(self._concurrency),
             "numbers": self._usable(self._from_numbers),
-            "agents": self._usable(self._agents),
+            "agents": self._usable(lambda: agents(self._speaking)),
+            "webhooks": self._usable(lambda: webhooks(self._speaking, _unreachable)),
         }
 
     # -- this installation
@@ -256,5 +267,16 @@ class _Examination:
     def _from_numbers(self) -> Finding:
         return numbers(self._numbers, open_campaigns(self._store, self._settings.workspace))
 
-    def _agents(self) -> Finding:
-        return agents(self._retell, self._numbers, open_campaigns(self._store, self._settings.workspace))
+    @functools.cached_property
+    def _speaking(self) -> dict[str, Agent | None]:
+        return speaking(self._retell, self._numbers, open_campaigns(self._store, self._settings.workspace))
+
+
+def _unreachable(url: str) -> str | None:
+    """What keeps a webhook from arriving there, as far as one request from this machine shows."""
+    try:
+        status = httpx.get(url, timeout=5, follow_redirects=False).status_code
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        return f"no answer ({type(error).__name__})"
+    # A receiver takes POST only, so it may well refuse this GET; what is not there says 404.
+    return f"answers {status}" if status == 404 or status >= 500 else None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from campaigns.domain.entities import Campaign
 from campaigns.domain.states import FINAL_CAMPAIGN
-from campaigns.retell import Concurrency, PhoneNumber, RetellClient, RetellNotFound
+from campaigns.retell import Agent, Concurrency, PhoneNumber, RetellClient, RetellNotFound
 from campaigns.store import Store
 
 #: Seconds by which the clock may differ from Retell's. Nothing is dialed in the last five minutes of a window, so a
@@ -98,25 +98,34 @@ def numbers(owned: Sequence[PhoneNumber], campaigns: Iterable[Campaign]) -> Find
     return worst(found, f"{len(owned)} numbers, {bound} with an outbound agent, {len(used)} in campaigns")
 
 
-def agents(retell: RetellClient, owned: Sequence[PhoneNumber], campaigns: Sequence[Campaign]) -> Finding:
-    """Whether the agents that will speak exist, are published and not suspended. Raises RetellError."""
+def speaking(
+    retell: RetellClient, owned: Sequence[PhoneNumber], campaigns: Sequence[Campaign]
+) -> dict[str, Agent | None]:
+    """The agents that will speak for the campaigns (without campaigns: on all numbers), None for one that there is
+    not. Raises RetellError.
+    """
     used = {number for campaign in campaigns for number in campaign.options.from_numbers}
     wanted = dict.fromkeys(campaign.options.agent for campaign in campaigns if campaign.options.agent)
     for number in owned:
         if not used or number.phone_number in used:
             wanted |= dict.fromkeys(number.outbound_agent_ids)
-    found: list[Finding] = []
+    found: dict[str, Agent | None] = {}
     for agent_id in list(wanted)[:_MOST_AGENTS]:
         try:
-            agent = retell.get_agent(agent_id)
+            found[agent_id] = retell.get_agent(agent_id)
         except RetellNotFound:
-            found.append(
-                Finding(
-                    "failure", f"there is no agent {agent_id}", "`campaigns agents` lists those there are"
-                )
-            )
-            continue
-        if agent.is_suspended:
+            found[agent_id] = None
+    return found
+
+
+def agents(speakers: Mapping[str, Agent | None]) -> Finding:
+    """Whether the agents that will speak exist, are published and not suspended."""
+    found: list[Finding] = []
+    for agent_id, agent in speakers.items():
+        if agent is None:
+            there = "`campaigns agents` lists those there are"
+            found.append(Finding("failure", f"there is no agent {agent_id}", there))
+        elif agent.is_suspended:
             found.append(
                 Finding("failure", f"{agent_id} is suspended", "look at the agent in Retell's dashboard")
             )
@@ -128,7 +137,24 @@ def agents(retell: RetellClient, owned: Sequence[PhoneNumber], campaigns: Sequen
                     f"`campaigns agents publish {agent_id}`",
                 )
             )
-    return worst(found, f"speaking: {len(wanted)}, all of them published")
+    return worst(found, f"speaking: {len(speakers)}, all of them published")
+
+
+def webhooks(speakers: Mapping[str, Agent | None], reach: Callable[[str], str | None]) -> Finding:
+    """Whether something answers where the agents send webhooks. `reach`: URL -> what is wrong, None for nothing."""
+    urls = dict.fromkeys(agent.webhook_url for agent in speakers.values() if agent and agent.webhook_url)
+    if not urls:
+        return Finding("ok", "none set: results are polled")
+    found = [
+        Finding(
+            "warning",
+            f"{url.partition('?')[0]}: {wrong}",
+            "start the receiver, or correct the agent's webhook URL; until then results are polled",
+        )
+        for url in urls
+        if (wrong := reach(url)) is not None
+    ]
+    return worst(found, f"answered: {', '.join(url.partition('?')[0] for url in urls)}")
 
 
 def open_campaigns(store: Store, workspace: str) -> list[Campaign]:

@@ -20,7 +20,7 @@ from workers.queues import CONTROL_QUEUES, DIAL_QUEUES
 
 CHECKS = [
     "database", "message server", "workers and beat", "clock", "time data", "disk", "API key", "Retell", "clock skew",
-    "concurrency", "numbers", "agents",
+    "concurrency", "numbers", "agents", "webhooks",
 ]  # fmt: skip
 NUMBER = "+14155550100"
 
@@ -171,7 +171,7 @@ def test_without_a_key(cli: Cli) -> None:
     assert "RETELL_API_KEY" in rows["API key"]["remedy"]
     assert [name for name, row in rows.items() if row["result"] == "failure"] == ["API key"]
     unseen = [name for name, row in rows.items() if row["detail"].startswith("not looked at")]
-    assert unseen == ["Retell", "clock skew", "concurrency", "numbers", "agents"]
+    assert unseen == ["Retell", "clock skew", "concurrency", "numbers", "agents", "webhooks"]
 
 
 def test_a_key_that_is_refused(cli: Cli, account: Account, api: Recorder) -> None:
@@ -255,3 +255,23 @@ def test_agents_that_will_speak(
 def test_an_agent_that_only_a_campaign_names(cli: Cli, account: Account) -> None:
     cli.ok("create", "spring", "--from", NUMBER, "--agent", "agent_x")
     assert "agent_x" in found(cli, "agents", "failure")
+
+
+@pytest.mark.parametrize(
+    ("status", "result"), [(405, "ok"), (204, "ok"), (404, "warning"), (502, "warning"), (None, "warning")]
+)
+def test_webhooks_that_agents_send(
+    cli: Cli, account: Account, api: Recorder, status: int | None, result: str
+) -> None:
+    assert "polled" in found(cli, "webhooks", "ok")
+    account.agents["agent_a"]["webhook_url"] = f"{api.url}/webhooks/retell"
+    inner = account.answer
+
+    def answer(sent: Sent) -> Any:
+        if sent.path != "/webhooks/retell":
+            return inner(sent)
+        assert "authorization" not in sent.headers
+        return None if status is None else (status, None)
+
+    api.answer = answer
+    assert "/webhooks/retell" in found(cli, "webhooks", result)

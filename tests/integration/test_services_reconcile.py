@@ -158,7 +158,9 @@ def test_a_call_that_is_over_is_adopted_too(world: World) -> None:
 def test_a_search_comes_when_it_is_due_and_all_at_once(world: World) -> None:
     for number in (1, 2, 3):
         unknown(world, NEVER_MADE, number)
-    later = "UPDATE attempts SET lease_until_real = lease_until_real + 30000"  # a slow machine may take its time
+    later = (
+        "UPDATE attempts SET lease_until_real = lease_until_real + 30000"  # a slow machine may take its time
+    )
     world.sql(later)
     reconcile.reconcile(world.context)
     assert "list-calls" not in world.requests
