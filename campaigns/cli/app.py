@@ -56,7 +56,10 @@ PANELS: dict[str, dict[str, tuple[str, str]]] = {
         ),
     },
     "Retell account": {
-        "concurrency": ("account", "The account's lines: limit, inbound reserve, calls in progress."),
+        "concurrency": (
+            "account",
+            "The account's lines: limit, burst, inbound reserve, calls of others, ours, free.",
+        ),
         "numbers": (
             "numbers",
             "The account's phone numbers: list them, buy, bind, release. Without a command it lists them.",
@@ -76,11 +79,7 @@ PANELS: dict[str, dict[str, tuple[str, str]]] = {
         ),
     },
     "Installation": {
-        "doctor": (
-            "account",
-            "Check this installation: home, database, message server, account, time data, disk. "
-            "Exit code 1 on a failure.",
-        ),
+        "doctor": ("doctor", "Check all that a campaign needs. Exit code 1 on a failure, 3 on a warning."),
         "worker": ("processes", "A Celery worker. For more throughput start more of them, not more threads."),
         "beat": (
             "processes",

@@ -33,6 +33,7 @@ STATE_STYLES = {
     "holds": "green",
     "FAILS": "bold red",
     "ok": "green",
+    "warning": "bold yellow",
     "failure": "bold red",
 }
 

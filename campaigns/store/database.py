@@ -159,6 +159,22 @@ class Database:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
 
+    def size(self) -> int:
+        """Bytes that the database takes on disk."""
+        if self.is_sqlite:
+            path = str(self.url.database)
+            files = [Path(path + end) for end in ("", "-wal", "-shm")]
+            return sum(file.stat().st_size for file in files if file.exists())
+        with self.read() as connection:
+            return int(
+                connection.execute(sa.text("SELECT pg_database_size(current_database())")).scalar() or 0
+            )
+
+    @property
+    def revision(self) -> str:
+        """The version of the schema; an open store always has that of the program."""
+        return schema.HEAD_REVISION
+
     def checkpoint(self) -> None:
         """Fold SQLite's write-ahead log back, so that it does not grow without end."""
         if self.is_sqlite:

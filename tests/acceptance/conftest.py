@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
 
 from campaigns.cli.app import main
+from campaigns.cli.documents import DOCUMENTS
 from campaigns.simulator.config import SimulatorConfig
 from campaigns.simulator.server import Running, running
 from campaigns.store import Store
@@ -40,6 +42,16 @@ class Said:
         return json.loads(self.out)
 
 
+def pin(arguments: Sequence[str | Path], text: str) -> None:
+    """Hold a command's document against its model: no field more, none less, none of another type."""
+    words = [str(argument) for argument in arguments]
+    name = next(name for name in (" ".join(words[:2]), words[0], "") if name in DOCUMENTS or not name)
+    if name == "retell" and words[1:] not in ([], ["--list"]):
+        return  # what Retell answers
+    if name:
+        TypeAdapter(DOCUMENTS[name]).validate_json(text, strict=True)
+
+
 @dataclass
 class Cli:
     folder: Path
@@ -61,6 +73,7 @@ class Cli:
         """The document of a command that must succeed."""
         said = self(*arguments, "--json")
         assert said.code == 0, said.err
+        pin(arguments, said.out)
         return said.document
 
     def refused(self, *arguments: str | Path, code: int = 1) -> str:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from pydantic import TypeAdapter
 
-from campaigns.cli.documents import DOCUMENTS
 from tests.acceptance.conftest import Cli, Retell
 from tests.acceptance.dialing import AT_ONCE, dial_to_the_end
 from tests.recording import Recorder
@@ -26,14 +24,9 @@ CALL: dict[str, Any] = {
 }  # fmt: skip
 
 
-def pinned(command: str, document: Any) -> Any:
-    TypeAdapter(DOCUMENTS[command]).validate_python(document, strict=True)
-    return document
-
-
 def test_a_call_is_shown_with_everything(cli: Cli, api: Recorder) -> None:
     api.by_path({"/v2/get-call/call_1": CALL})
-    shown = pinned("calls show", cli.ok("calls", "show", "call_1"))
+    shown = cli.ok("calls", "show", "call_1")
     assert shown["transcript"] == CALL["transcript"]
     assert shown["recording_url"] == CALL["recording_url"]
     assert (shown["duration_seconds"], shown["cost_cents"]) == (42.5, 12.5)
@@ -57,7 +50,7 @@ def test_the_transcript_is_readable_in_a_terminal(cli: Cli, api: Recorder) -> No
 
 def test_a_call_that_has_nothing_yet(cli: Cli, api: Recorder) -> None:
     api.by_path({"/v2/get-call/call_1": {"call_id": "call_1", "call_status": "registered"}})
-    shown = pinned("calls show", cli.ok("calls", "show", "call_1"))
+    shown = cli.ok("calls", "show", "call_1")
     assert (shown["analysis"], shown["transcript"], shown["started_at"]) == (None, None, None)
     assert "no transcript" in cli("calls", "show", "call_1").out
 
@@ -66,7 +59,7 @@ def test_hung_up_once_a_person_agrees(cli: Cli, api: Recorder) -> None:
     api.by_path({"/v2/get-call/call_1": {**CALL, "call_status": "ongoing"}, "/v2/stop-call/call_1": None})
     assert "--yes" in cli.refused("calls", "stop", "call_1", code=2)
     assert [sent.path for sent in api.sent] == ["/v2/get-call/call_1"]
-    stopped = pinned("calls stop", cli.ok("calls", "stop", "call_1", "--yes"))
+    stopped = cli.ok("calls", "stop", "call_1", "--yes")
     assert stopped == {"call_id": "call_1", "stopped": True}
     assert (api.sent[-1].method, api.sent[-1].path) == ("POST", "/v2/stop-call/call_1")
 
@@ -105,7 +98,7 @@ def test_ours_are_joined_to_our_rows(cli: Cli, retell: Retell) -> None:
     cli.ok("launch", "spring")
     dial_to_the_end("spring")
     [call] = simulator.engine.calls
-    [line] = pinned("calls list", cli.ok("calls", "list", "--campaign", "spring"))
+    [line] = cli.ok("calls", "list", "--campaign", "spring")
     assert (line["call_id"], line["to_number"], line["status"]) == (call.call_id, "+12125550100", "ended")
     assert cli.ok("calls", "list", "--campaign", "fall") == []
     assert cli.ok("calls", "list", "--limit", "1") == [line]

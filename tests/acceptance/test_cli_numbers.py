@@ -6,9 +6,7 @@ import io
 from typing import Any
 
 import pytest
-from pydantic import TypeAdapter
 
-from campaigns.cli.documents import DOCUMENTS
 from tests.acceptance.conftest import Cli, Retell
 from tests.recording import Recorder, Sent
 
@@ -21,12 +19,6 @@ MADE = {
     "outbound_agents": [{"agent_id": "agent_a", "weight": 1}],
 }
 LINE = {"number": NUMBER, "type": "retell-twilio", "nickname": "desk", "outbound_agents": ["agent_a"]}
-
-
-def pinned(command: str, document: Any) -> Any:
-    """The document, held against its model."""
-    TypeAdapter(DOCUMENTS[command]).validate_python(document, strict=True)
-    return document
 
 
 @pytest.fixture
@@ -58,10 +50,10 @@ def changes(api: Recorder) -> list[tuple[str, str, Any]]:
 
 
 def test_listed_and_shown(cli: Cli, account: Recorder) -> None:
-    assert pinned("numbers list", cli.ok("numbers", "list")) == [LINE] == cli.ok("numbers")
+    assert cli.ok("numbers", "list") == [LINE] == cli.ok("numbers")
     cli.ok("create", "spring", "--from", NUMBER)
     cli.ok("create", "fall", "--from", "+14155550101")
-    shown = pinned("numbers show", cli.ok("numbers", "show", NUMBER))
+    shown = cli.ok("numbers", "show", NUMBER)
     assert shown == {**LINE, "allowed_outbound_countries": [], "campaigns": ["spring"]}
     assert "spring" in cli("numbers", "show", NUMBER).out
 
@@ -70,7 +62,7 @@ def test_bought_with_its_agent(cli: Cli, account: Recorder) -> None:
     bought = cli.ok(
         "numbers", "buy", "--area-code", "415", "--outbound-agent", "agent_a", "--nickname", "desk", "--yes"
     )
-    assert pinned("numbers buy", bought) == LINE
+    assert bought == LINE
     body = {"area_code": 415, "nickname": "desk", "outbound_agents": [{"agent_id": "agent_a", "weight": 1}]}
     assert changes(account) == [("POST", "/create-phone-number", body)]
     account.sent.clear()
@@ -114,7 +106,7 @@ def test_imported_with_a_password_that_no_command_line_shows(
 ) -> None:
     (cli.folder / "password").write_text("secret\n")
     trunk = ("--termination-uri", "x.pstn.twilio.com", "--sip-username", "u")
-    pinned("numbers import", cli.ok("numbers", "import", NUMBER, *trunk, "--sip-password-file", "password"))
+    cli.ok("numbers", "import", NUMBER, *trunk, "--sip-password-file", "password")
     monkeypatch.setattr("sys.stdin", io.StringIO("secret"))
     cli.ok("numbers", "import", NUMBER, *trunk, "--sip-password-file", "-")
     body = {
@@ -126,7 +118,7 @@ def test_imported_with_a_password_that_no_command_line_shows(
 
 def test_bound_to_several_agents_evenly(cli: Cli, account: Recorder) -> None:
     agents = [word for name in "abc" for word in ("--outbound-agent", f"agent_{name}")]
-    pinned("numbers bind", cli.ok("numbers", "bind", NUMBER, *agents))
+    cli.ok("numbers", "bind", NUMBER, *agents)
     cli.ok("numbers", "bind", NUMBER, "--nobody")
     [(_, path, body), (_, _, nobody)] = changes(account)
     assert path == f"/update-phone-number/%2B{NUMBER[1:]}"
@@ -137,7 +129,7 @@ def test_bound_to_several_agents_evenly(cli: Cli, account: Recorder) -> None:
 
 
 def test_renamed(cli: Cli, account: Recorder) -> None:
-    pinned("numbers rename", cli.ok("numbers", "rename", NUMBER, "front desk"))
+    cli.ok("numbers", "rename", NUMBER, "front desk")
     assert changes(account) == [
         ("PATCH", f"/update-phone-number/%2B{NUMBER[1:]}", {"nickname": "front desk"})
     ]
@@ -149,7 +141,7 @@ def test_released_only_when_no_campaign_dials_with_it(cli: Cli, account: Recorde
     cli.ok("cancel", "spring")
     assert "--yes" in cli.refused("numbers", "release", NUMBER, code=2)
     assert changes(account) == []
-    released = pinned("numbers release", cli.ok("numbers", "release", NUMBER, "--yes"))
+    released = cli.ok("numbers", "release", NUMBER, "--yes")
     assert released == {"number": NUMBER, "released": True}
     assert changes(account) == [("DELETE", f"/delete-phone-number/%2B{NUMBER[1:]}", None)]
 
@@ -210,13 +202,13 @@ def test_an_account_that_cannot_be_used(cli: Cli, api: Recorder, status: int) ->
 
 def test_agents_against_the_simulator(cli: Cli, retell: Retell) -> None:
     account = retell.start().engine.account
-    rows = pinned("agents list", cli.ok("agents", "list"))
+    rows = cli.ok("agents", "list")
     assert [row["agent"] for row in rows] == list(account.agents)
-    shown = pinned("agents show", cli.ok("agents", "show", "agent_simulator_sales"))
+    shown = cli.ok("agents", "show", "agent_simulator_sales")
     assert (shown["published"], shown["version"], shown["ring_seconds"]) == (True, 3, 30.0)
     assert shown["numbers"] == ["+14155550100", "+12125550101"]
     assert "agent_simulator_sales" in cli("agents", "show", "agent_simulator_sales").out
-    published = pinned("agents publish", cli.ok("agents", "publish", "agent_simulator_sales"))
+    published = cli.ok("agents", "publish", "agent_simulator_sales")
     assert published == {"agent": "agent_simulator_sales", "version": 3, "published": True}
 
 
@@ -233,7 +225,7 @@ def test_a_draft_is_published(cli: Cli, account: Recorder) -> None:
 def test_a_web_call(cli: Cli, api: Recorder) -> None:
     token = {"access_token": "tok", "call_id": "call_1", "expires_at": 1735718400000, "transport": "gateway"}
     api.answer = lambda sent: (201, {**token, "ice_servers": []})
-    made = pinned("web-call", cli.ok("web-call", "agent_a", "--var", "first_name=Ann", "--version", "3"))
+    made = cli.ok("web-call", "agent_a", "--var", "first_name=Ann", "--version", "3")
     assert made == {
         "agent": "agent_a", "call_id": "call_1", "access_token": "tok", "expires_at": "2025-01-01T08:00:00Z",
     }  # fmt: skip
