@@ -1,4 +1,4 @@
-"""What every `--json` says: one model per document. `docs/cli.md` is made from them; a test holds them to it.
+"""What every `--json` says: one model per document. `docs/cli.md` is made from them; a test holds both to it.
 
 Instants are ISO 8601 in UTC with a Z, costs are US cents, durations are seconds. What is not known is null; only a field
 that has a default here may be left out.
