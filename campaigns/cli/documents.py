@@ -1,7 +1,7 @@
 """What every `--json` says: one model per document. `docs/cli.md` is made from them; a test holds both to it.
 
-Instants are ISO 8601 in UTC with a Z, costs are US cents, durations are seconds. What is not known is null; only a field
-that has a default here may be left out.
+Instants are ISO 8601 in UTC with a Z, costs are US cents, durations are seconds. What is not known is null; only a
+field that has a default here may be left out.
 """
 
 from __future__ import annotations
