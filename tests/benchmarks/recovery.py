@@ -25,6 +25,7 @@ def recovery(quick: bool) -> Figure:
     simulator = ["--mean-call", "3", "--concurrency", str(lines), "--seed", "3"]
     with stage.folder() as where, rig(where, simulator) as subject:
         write_leads(subject.leads, leads)
+        started = time.time()
         subject.start("--concurrency", str(lines))
         subject.until_rings(2 * lines)
         calm_from = time.time()
@@ -52,8 +53,9 @@ def recovery(quick: bool) -> Figure:
         "s",
         [at_most("value", worst, 10.0)],
         {
-            "what": "the same without a kill",
+            "what": "the same without a kill; and from the command to the first dial",
             "longest_silence_s": round(_silence(rang, calm_from, watched), 2),
+            "first_dial_s": round(rang[0] - started, 2),
         },
         {
             "what": "longest time without a dial after a SIGKILL of one process, the worst of all",
