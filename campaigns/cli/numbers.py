@@ -279,5 +279,8 @@ def _change(
 ) -> None:
     number = Number.model_validate(retell.perform(OPERATIONS[operation], arguments, body))
     line = _line(number)
-    out.note(f"{line.number} is {done}")
+    if operation == "create-phone-number":
+        out.line(line.number)  # which one it is is what the command was asked for
+    else:
+        out.note(f"{line.number} is {done}")
     out.document(line)

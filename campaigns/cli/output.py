@@ -63,6 +63,11 @@ class Output:
     def shows_progress(self) -> bool:
         return not _quiet
 
+    @property
+    def progress_console(self) -> Console:
+        """Where a live view is drawn: nowhere with `--quiet`."""
+        return Console(quiet=True) if _quiet else self.console
+
     def note(self, text: str) -> None:
         """What was done, where the command was not asked to tell anything; `--quiet` hides it."""
         if not _quiet:
