@@ -196,6 +196,7 @@ def read_object(data: str) -> dict[str, Any]:
         raise UsageError(f"--data {data}: not UTF-8 text", "save it as UTF-8") from None
     try:
         value = json.loads(text, parse_constant=_no_constant)
+        json.dumps(value, allow_nan=False)  # 1e999 is read as infinite, and cannot be written
     except RecursionError:
         raise UsageError(f"{where} is nested too deeply", "write a simpler object") from None
     except ValueError as error:
