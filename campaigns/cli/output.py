@@ -98,8 +98,9 @@ class Output:
 
     def table(self, title: str, columns: list[str], rows: list[list[Any]]) -> None:
         table = Table(title=escape(title), title_justify="left", title_style="bold", box=None, pad_edge=False)
-        for column in columns:
-            table.add_column(column, overflow="fold")
+        for number, column in enumerate(columns):
+            # What a person copies stays in one line.
+            table.add_column(column, overflow="fold", no_wrap=number == 0 or column in ("to", "phone"))
         for row in rows:
             table.add_row(
                 *(value if not isinstance(value, int | float) else f"{value:,}" for value in map(_cell, row))

@@ -34,9 +34,8 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer()
     group.callback(invoke_without_command=True)(retell)
     for operation in OPERATIONS.values():
-        group.command(operation.name, help=_help(operation), rich_help_panel=operation.subject.capitalize())(
-            _command(operation)
-        )
+        panel = operation.subject[0].upper() + operation.subject[1:]
+        group.command(operation.name, help=_help(operation), rich_help_panel=panel)(_command(operation))
     app.add_typer(group, name="retell")
 
 
