@@ -89,7 +89,7 @@ def resolve(
         )
     if campaign.state == "completed":
         store.campaigns.launch(campaign.id, now)
-    out.line(f"{attempt} is resolved as {word.value}; run or launch {campaign.name} to go on")
+    out.note(f"{attempt} is resolved as {word.value}; run or launch {campaign.name} to go on")
     out.document({"attempt": attempt, "resolved": word.value, "campaign": campaign.name})
 
 

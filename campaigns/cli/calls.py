@@ -66,10 +66,13 @@ def list_calls(
     rows = [CallLine(**_line(call)) for call in found]
     out.document(rows)
     if not as_json:
-        columns = ["call", "started", "status", "to", "seconds", "reason"]
-        out.table("Calls", columns, [
-            [r.call_id, r.started_at, r.status, r.to_number, r.duration_seconds, r.disconnection_reason] for r in rows
-        ])  # fmt: skip
+        columns = ["call", "started", "to", "seconds", "ended by"]
+        shown = [
+            [row.call_id, (row.started_at or "")[5:16].replace("T", " "), row.to_number, row.duration_seconds,
+             row.disconnection_reason or row.status]
+            for row in rows
+        ]  # fmt: skip
+        out.table("Calls", columns, shown)
 
 
 def _line(call: Call) -> dict[str, Any]:
@@ -140,7 +143,9 @@ def _tell(out: Output, call: CallDetail) -> None:
 
 
 def _text(value: Any) -> str:
-    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "" if value is None else str(value)
 
 
 def stop(call_id: CallArgument, yes: Yes = False, as_json: given.Json = False) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+from pydantic import ValidationError
 
 from campaigns.cli import options as given
 from campaigns.cli.confirm import Yes, confirm
@@ -277,7 +278,15 @@ def _change(
     body: dict[str, Any],
     done: str,
 ) -> None:
-    number = Number.model_validate(retell.perform(OPERATIONS[operation], arguments, body))
-    line = _line(number)
-    out.note(f"{line.number} is {done}")
+    answer = retell.perform(OPERATIONS[operation], arguments, body)
+    try:
+        line = _line(Number.model_validate(answer))
+    except ValidationError:
+        raise CampaignsError(
+            f"the number is {done}, but Retell's answer does not name it", "find it with `campaigns numbers`"
+        ) from None
+    if operation == "create-phone-number":
+        out.line(line.number)  # which one it is is what the command was asked for
+    else:
+        out.note(f"{line.number} is {done}")
     out.document(line)

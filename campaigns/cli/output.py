@@ -63,6 +63,11 @@ class Output:
     def shows_progress(self) -> bool:
         return not _quiet
 
+    @property
+    def progress_console(self) -> Console:
+        """Where a live view is drawn: nowhere with `--quiet`."""
+        return Console(quiet=True) if _quiet else self.console
+
     def note(self, text: str) -> None:
         """What was done, where the command was not asked to tell anything; `--quiet` hides it."""
         if not _quiet:
@@ -93,8 +98,9 @@ class Output:
 
     def table(self, title: str, columns: list[str], rows: list[list[Any]]) -> None:
         table = Table(title=escape(title), title_justify="left", title_style="bold", box=None, pad_edge=False)
-        for column in columns:
-            table.add_column(column, overflow="fold")
+        for number, column in enumerate(columns):
+            # What a person copies stays in one line.
+            table.add_column(column, overflow="fold", no_wrap=number == 0 or column in ("to", "phone"))
         for row in rows:
             table.add_row(
                 *(value if not isinstance(value, int | float) else f"{value:,}" for value in map(_cell, row))
@@ -153,6 +159,8 @@ def _known(error: Exception) -> tuple[str, str, int] | None:
         return error.message, error.remedy[:1].lower() + error.remedy[1:], 2
     if isinstance(error, RetellError):
         return error.message, error.remedy, 1
+    if isinstance(error, UnicodeEncodeError):
+        return "an argument is not UTF-8 text", "write it in UTF-8", 2
     if type(error).__module__.startswith("sqlalchemy"):
         words = str(getattr(error, "orig", error)).strip().splitlines()[0]
         return f"the database refused: {words}", "free disk space, or check the database", 1

@@ -34,9 +34,8 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer()
     group.callback(invoke_without_command=True)(retell)
     for operation in OPERATIONS.values():
-        group.command(operation.name, help=_help(operation), rich_help_panel=operation.subject.capitalize())(
-            _command(operation)
-        )
+        panel = operation.subject[0].upper() + operation.subject[1:]
+        group.command(operation.name, help=_help(operation), rich_help_panel=panel)(_command(operation))
     app.add_typer(group, name="retell")
 
 
@@ -196,6 +195,7 @@ def read_object(data: str) -> dict[str, Any]:
         raise UsageError(f"--data {data}: not UTF-8 text", "save it as UTF-8") from None
     try:
         value = json.loads(text, parse_constant=_no_constant)
+        json.dumps(value, allow_nan=False)  # 1e999 is read as infinite, and cannot be written
     except RecursionError:
         raise UsageError(f"{where} is nested too deeply", "write a simpler object") from None
     except ValueError as error:

@@ -229,7 +229,7 @@ class _Runner:
         draining = False
         quiet_since: float | None = None
         disk = _Disk(self._store)
-        with Progress(self._out.console, self._clock) as progress:
+        with Progress(self._out.progress_console, self._clock) as progress:
             while True:
                 stack.check()
                 trouble = disk.trouble()

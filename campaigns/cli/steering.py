@@ -84,7 +84,7 @@ def import_with_progress(
     """Import with a progress line on a terminal. Ctrl-C leaves the campaign without the file, and says so."""
     campaign = given.find_campaign(store, name)
     now = settings.clock().now()
-    shown = sys.stderr.isatty()
+    shown = sys.stderr.isatty() and out.shows_progress
 
     def progress(rows: int) -> None:
         if shown:
@@ -163,7 +163,7 @@ def create(
         mapping=mapping,
     )  # fmt: skip
     made = new_campaign(open_store(settings), settings, name, wanted)
-    out.line(f"{made.name} is a draft: import leads with `campaigns import FILE --campaign {made.name}`")
+    out.note(f"{made.name} is a draft: import leads with `campaigns import FILE --campaign {made.name}`")
     _show(out, made)
 
 
@@ -176,7 +176,7 @@ def launch(name: given.Name, as_json: given.Json = False) -> None:
     store = open_store(settings)
     campaign = given.find_campaign(store, name)
     start(store, settings, campaign)
-    out.line(f"{name} is running")
+    out.note(f"{name} is running")
     _show(out, given.find_campaign(store, name))
 
 
@@ -235,7 +235,7 @@ def pause(name: given.Name, as_json: given.Json = False) -> None:
     campaign = given.find_campaign(store, name)
     if not store.campaigns.pause(campaign.id, OPERATOR_PAUSE, settings.clock().now()):
         raise CampaignsError(f"{name} is {campaign.state}", "only a running campaign can be paused")
-    out.line(f"{name} is paused: no new dials; `campaigns resume {name}` goes on")
+    out.note(f"{name} is paused: no new dials; `campaigns resume {name}` goes on")
     _show(out, given.find_campaign(store, name))
 
 
@@ -250,7 +250,7 @@ def resume(name: given.Name, as_json: given.Json = False) -> None:
     if campaign.state != CampaignState.PAUSED:
         raise CampaignsError(f"{name} is {campaign.state}, not paused", f"see `campaigns status {name}`")
     store.campaigns.resume(campaign.id, settings.clock().now())
-    out.line(f"{name} is running again")
+    out.note(f"{name} is running again")
     _show(out, given.find_campaign(store, name))
 
 
@@ -264,7 +264,7 @@ def cancel(name: given.Name, as_json: given.Json = False) -> None:
     campaign = given.find_campaign(store, name)
     if not store.campaigns.cancel(campaign.id, settings.clock().now()):
         raise CampaignsError(f"{name} is {campaign.state} already", f"see `campaigns status {name}`")
-    out.line(f"{name} is cancelled")
+    out.note(f"{name} is cancelled")
     _show(out, given.find_campaign(store, name))
 
 
@@ -302,7 +302,7 @@ def release(
             f"no lead of {name} is held with {code}",
             f"there are: {', '.join(codes)}" if codes else "none is held",
         )
-    out.line(f"{released:,} leads of {name} wait to be dialed again; run or launch it to go on")
+    out.note(f"{released:,} leads of {name} wait to be dialed again; run or launch it to go on")
     out.document({"campaign": name, "code": code, "released": released})
 
 

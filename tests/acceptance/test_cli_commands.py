@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -128,3 +132,50 @@ def test_without_arguments_it_shows_the_help(capsys: pytest.CaptureFixture[str])
     out, err = capsys.readouterr()
     assert "doctor" in out + err
     assert "Traceback" not in err
+
+
+def test_quiet_leaves_what_was_asked_for(cli: Cli) -> None:
+    assert "draft" in cli("create", "spring").out
+    said = cli("--quiet", "create", "fall")
+    assert (said.code, said.out, said.err) == (0, "", "")
+    assert "fall" in cli("-q", "status").out
+    assert cli("-q", "status", "nobody").err.startswith("error: ")
+    assert "draft" in cli("create", "winter").out
+
+
+_COLOUR = re.compile(r"\x1b\[[0-9;]*[34][0-7]m")
+
+
+@pytest.mark.parametrize("arguments", [("status",), ("--help",)])
+def test_no_color_is_honoured(cli: Cli, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]) -> None:
+    cli.ok("create", "spring")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    for variable in ("NO_COLOR", "FORCE_COLOR", "GITHUB_ACTIONS", "PY_COLORS"):
+        monkeypatch.delenv(variable, raising=False)
+    assert _COLOUR.search(on_a_terminal(*arguments))
+    monkeypatch.setenv("NO_COLOR", "1")
+    plain = on_a_terminal(*arguments)
+    assert "spring" in plain or "Options" in plain
+    assert not _COLOUR.search(plain)
+
+
+def on_a_terminal(*arguments: str) -> str:
+    """What the command writes where standard output is a terminal."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "campaigns.cli.app", *arguments]
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=theirs, stderr=subprocess.STDOUT
+    ) as process:
+        os.close(theirs)
+        text = b""
+        while True:
+            try:
+                some = os.read(ours, 65536)
+            except OSError:  # how Linux says that the other side is closed
+                break
+            if not some:
+                break
+            text += some
+        process.wait(30)
+    os.close(ours)
+    return text.decode()

@@ -101,6 +101,13 @@ def test_a_purchase_is_asked_for_and_sent_once(cli: Cli, account: Recorder) -> N
     assert len(changes(account)) == 1
 
 
+def test_a_purchase_whose_answer_cannot_be_read(cli: Cli, account: Recorder) -> None:
+    account.answer = lambda sent: (201, {})
+    line = cli.refused("numbers", "buy", "--area-code", "415", "--yes")
+    assert "is bought" in line
+    assert "`campaigns numbers`" in line
+
+
 def test_imported_with_a_password_that_no_command_line_shows(
     cli: Cli, account: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -158,6 +158,7 @@ UPDATE = ("update-agent", "--agent-id", "a")
         (("--data", "{"), "not JSON"),
         (("--data", "[1]"), "no object"),
         (("--data", '{"a": NaN}'), "NaN"),
+        (("--data", '{"a": 1e999}'), "not JSON"),
         (("--data", "@nowhere.json"), "nowhere.json"),
         (("--data", "@."), "directory"),
         (("--data", "@latin.json"), "UTF-8"),

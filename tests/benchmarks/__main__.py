@@ -21,6 +21,7 @@ from tests.benchmarks.cycle import dial_cycle_cpu
 from tests.benchmarks.dials import dials_per_second
 from tests.benchmarks.figure import Figure, say
 from tests.benchmarks.first_dial import first_dial
+from tests.benchmarks.help import command_help
 from tests.benchmarks.imports import import_rate
 from tests.benchmarks.memory import memory_at_rest
 from tests.benchmarks.recovery import adoption, recovery
@@ -35,6 +36,7 @@ FIGURES: dict[str, Callable[[bool], Figure]] = {
     "memory_at_rest": memory_at_rest,
     "claim": claim,
     "import": import_rate,
+    "help": command_help,
     "recovery": recovery,
     "adoption": adoption,
 }

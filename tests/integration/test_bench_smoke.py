@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-FIGURES = ("slots", "recovery", "adoption", "claim", "dial_cycle_cpu")
+FIGURES = ("slots", "recovery", "adoption", "claim", "dial_cycle_cpu", "help")
 
 
 def bench(*arguments: str) -> subprocess.Popen[str]:
