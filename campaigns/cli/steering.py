@@ -86,7 +86,7 @@ def import_with_progress(
     now = settings.clock().now()
     shown = sys.stderr.isatty() and out.shows_progress
 
-    def progress(rows: int) -> None:
+    def progress(rows: int, share: float) -> None:
         if shown:
             sys.stderr.write(f"\r{rows:,} rows read ")
             sys.stderr.flush()

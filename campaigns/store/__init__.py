@@ -10,6 +10,8 @@ from campaigns.store.import_rows import ImportedFile, ImportRows, ImportWriter, 
 from campaigns.store.recovery_rows import AuditedAttempt, BookedAttempt, RecoveryRows
 from campaigns.store.report_rows import ReportRows
 from campaigns.store.result_rows import ResultRows
+from campaigns.store.staging import Busy
+from campaigns.store.suppression_rows import Suppression, SuppressionEvent, SuppressionRows
 from campaigns.store.workspace_rows import Account, WorkspaceRows
 
 
@@ -19,7 +21,8 @@ class Store:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.campaigns = CampaignRows(database)
-        self.imports = ImportRows(database)
+        self.suppressions = SuppressionRows(database)
+        self.imports = ImportRows(database, self.suppressions)
         self.claims = ClaimRows(database)
         self.attempts = AttemptRows(database)
         self.results = ResultRows(database)
@@ -46,6 +49,7 @@ __all__ = [
     "Account",
     "AuditedAttempt",
     "BookedAttempt",
+    "Busy",
     "ClaimPlan",
     "Claimed",
     "ImportWriter",
@@ -53,5 +57,7 @@ __all__ = [
     "Reject",
     "Store",
     "StoreError",
+    "Suppression",
+    "SuppressionEvent",
     "Unavailable",
 ]

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TypeVar, cast
 
+import orjson
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.pool import QueuePool
@@ -113,10 +114,52 @@ class Database:
                 one.done = True
 
     @contextmanager
+    def turn(self) -> Iterator[None]:
+        """The writers' turn alone, for whoever runs a transaction on a connection of their own."""
+        with self._turn:
+            yield
+
+    @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """A read transaction: one consistent snapshot, no lock."""
         with self.engine.connect() as connection:
             yield connection.execution_options(reads_only=True)
+
+    def matching(self, sql: str, numbers: Sequence[int], *values: object) -> list[Any]:
+        """`matching_in` a read transaction of its own."""
+        with self.read() as connection:
+            return self.matching_in(connection, sql, numbers, *values)
+
+    def matching_in(
+        self, connection: sa.Connection, sql: str, numbers: Sequence[int], *values: object
+    ) -> list[Any]:
+        """Join a table with many integers at once; returns the rows, [] for a statement that gives none.
+
+        sql: `{numbers}` stands where a table may, `{number}` is its value, `{0}`, `{1}` are `values`. Ascending
+        numbers find their neighbours' pages at hand.
+        """
+        if not len(numbers):
+            return []
+        if self.is_sqlite:
+            given: Any = orjson.dumps(numbers, option=orjson.OPT_SERIALIZE_NUMPY).decode()
+            # CROSS: the numbers are looked up in the table, never the other way round.
+            text = sql.replace("{numbers} JOIN", "{numbers} CROSS JOIN")
+            source, number, mark = "json_each(?1) AS n", "n.value", "?{}"
+        else:
+            given = list(map(int, numbers))
+            text = sql
+            source, number, mark = "unnest(%(p1)s::bigint[]) AS n(value)", "n.value", "%(p{})s"
+        marks = {str(at): mark.format(at + 2) for at in range(len(values))}
+        for name, shown in {"numbers": source, "number": number, **marks}.items():
+            text = text.replace(f"{{{name}}}", shown)
+        given_values = (given, *values)
+        found = connection.exec_driver_sql(
+            text,
+            given_values
+            if self.is_sqlite
+            else {f"p{at}": value for at, value in enumerate(given_values, start=1)},
+        )
+        return list(found.all()) if found.returns_rows else []
 
     def insert_ignore(self, table: sa.Table) -> Any:
         """INSERT that leaves an existing row as it is. Ask with RETURNING whether it did: rowcount does not say."""
@@ -153,11 +196,21 @@ class Database:
                 f"this home's database has schema {found}, newer than this program ({schema.HEAD_REVISION})",
                 "upgrade the program, or point CAMPAIGNS_HOME at another home",
             )
-        with self._turn, self.engine.begin() as connection:
-            if not self.is_sqlite:
-                connection.execute(sa.text("SELECT pg_advisory_xact_lock(727001)"))
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+        with self._turn, self.engine.connect() as connection:
+            if self.is_sqlite:
+                # A table that others refer to is replaced by a copy; inside a transaction this cannot be allowed.
+                _pragma(connection, "foreign_keys=OFF")
+            with connection.begin():
+                if not self.is_sqlite:
+                    connection.execute(sa.text("SELECT pg_advisory_xact_lock(727001)"))
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")
+                if self.is_sqlite and (
+                    astray := connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+                ):
+                    raise StoreError(f"the migration lost what {astray[0]} refers to", "restore the database")
+            if self.is_sqlite:
+                _pragma(connection, "foreign_keys=ON")
 
     def size(self) -> int:
         """Bytes that the database takes on disk."""
@@ -233,6 +286,13 @@ class _WriterTurn:
     def close(self) -> None:
         if self._file is not None:
             self._file.close()
+
+
+def _pragma(connection: sa.Connection, setting: str) -> None:
+    """Outside of any transaction, which a statement through SQLAlchemy would begin."""
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    driver.execute(f"PRAGMA {setting}").close()
 
 
 def _sqlite_engine(url: sa.URL) -> sa.Engine:

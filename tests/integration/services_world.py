@@ -143,7 +143,7 @@ class World:
     def add_leads(self, campaign: Campaign, *numbers: int, **changes: Any) -> None:
         now = self.clock.now()
         with self.store.imports.writer(campaign.id, now) as writer:
-            writer.begin("list.csv", "0" * 64, 100, ["phone"], "test")
+            writer.begin("list.csv", "0" * 64, 100, ["phone", "name"], "test", variables=[1])
             changes = {"next_attempt_at": now, **changes}
             writer.add_leads(
                 [new_lead(line, phone(number), **changes) for line, number in enumerate(numbers, start=2)]

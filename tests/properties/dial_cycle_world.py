@@ -59,7 +59,7 @@ def _lead(line: int, number: int, zone: str, time: Time) -> NewLead:
     return NewLead(
         line=line, phone=phone(number), zones=zone, zone_source="column", priority=5, next_attempt_at=time.now(),
         state=LeadState.PENDING, hold=None, external_id="", agent_id="", agent_version="", extension="",
-        consent="", ignore_e164=False, variables={}, metadata={}, sip_headers={}, cells=(phone(number),),
+        consent="", zip="", state_given="", ignore_e164=False, metadata={}, sip_headers={}, cells=(phone(number),),
     )  # fmt: skip
 
 
