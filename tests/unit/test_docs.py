@@ -269,7 +269,7 @@ def test_the_compose_file_has_the_services_of_production() -> None:
     assert "\t" not in COMPOSE
     services = _services()
     assert set(services) == {"redis", "postgres", "dial", "control", "beat", "console", "cli"}
-    assert '"--appendonly", "yes"' in services["redis"]
+    assert '"--appendonly", "no"' in services["redis"]
     assert 'profiles: ["cli"]' in services["cli"]
     for name in ("redis", "postgres"):
         assert "healthcheck:" in services[name]
