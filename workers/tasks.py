@@ -92,4 +92,7 @@ def reconcile() -> None:
 
 @app.task(name="campaigns.housekeeping")
 def housekeeping() -> None:
-    context().store.database.checkpoint()
+    store = context().store
+    store.imports.resume()
+    store.suppressions.expire(context().clock.now())
+    store.database.checkpoint()

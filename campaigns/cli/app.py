@@ -25,7 +25,12 @@ PANELS: dict[str, dict[str, tuple[str, str]]] = {
             "Import a lead list, dial it, and write the results; resumes where it was if it is run again.",
         ),
         "create": ("steering", "Make a campaign as a draft."),
-        "import": ("steering", "Import a lead list into a campaign."),
+        "import": (
+            "lists",
+            "Import a lead list: .csv, .tsv, .csv.gz, .zip with one of them, .xlsx, or - for standard input.",
+        ),
+        "files": ("lists", "The files that were imported into a campaign."),
+        "dnc": ("dnc", "The do-not-call list: import, add, remove, check, export."),
         "launch": (
             "steering",
             "Start dialing a campaign; `campaigns worker` and `campaigns beat` do the work.",

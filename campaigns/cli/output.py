@@ -161,7 +161,7 @@ def _known(error: Exception) -> tuple[str, str, int] | None:
         return error.message, error.remedy, 1
     if isinstance(error, UnicodeEncodeError):
         return "an argument is not UTF-8 text", "write it in UTF-8", 2
-    if type(error).__module__.startswith("sqlalchemy"):
+    if type(error).__module__.startswith(("sqlalchemy", "sqlite3", "psycopg")):
         words = str(getattr(error, "orig", error)).strip().splitlines()[0]
         return f"the database refused: {words}", "free disk space, or check the database", 1
     return None

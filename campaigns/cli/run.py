@@ -19,10 +19,12 @@ import typer
 from pydantic import SecretStr
 
 from campaigns.cli import options as given
+from campaigns.cli.drafts import new_campaign
+from campaigns.cli.lists import import_with_progress, show_import
 from campaigns.cli.output import NEEDS_A_PERSON, Output
 from campaigns.cli.progress import Progress
 from campaigns.cli.reading import show_summary
-from campaigns.cli.steering import import_with_progress, new_campaign, show_import, start
+from campaigns.cli.steering import start
 from campaigns.domain.clock import Clock, ScaledClock
 from campaigns.domain.entities import Campaign, CampaignOptions
 from campaigns.domain.errors import CampaignsError, UsageError

@@ -1,20 +1,18 @@
-"""Commands that change a campaign: import, create, launch, pause, resume, cancel."""
+"""Commands that change a campaign: create, launch, pause, resume, cancel."""
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from campaigns.cli import options as given
+from campaigns.cli.drafts import new_campaign
 from campaigns.cli.output import Output
 from campaigns.domain.entities import Campaign, CampaignOptions
 from campaigns.domain.errors import CampaignsError, UsageError
 from campaigns.domain.states import UNRESOLVED_CODE, CampaignState
 from campaigns.runtime import open_retell, open_store
-from campaigns.services.imports import ImportSummary, import_file
 from campaigns.settings import Settings, load_settings
 from campaigns.store import Store
 
@@ -22,118 +20,12 @@ OPERATOR_PAUSE = "paused by the operator"
 
 
 def register(app: typer.Typer) -> None:
-    app.command("import")(import_leads)
     app.command("create")(create)
     app.command("launch")(launch)
     app.command("pause")(pause)
     app.command("resume")(resume)
     app.command("cancel")(cancel)
     app.command("release")(release)
-
-
-def import_leads(
-    file: given.LeadFileArgument,
-    campaign: Annotated[
-        str, typer.Option("--campaign", metavar="N", help="Campaign; made as a draft if new.")
-    ],
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would happen, change nothing.")
-    ] = False,
-    rejects: Annotated[
-        Path | None, typer.Option("--rejects", metavar="OUT.csv", help="Rejected rows.")
-    ] = None,
-    mapping: given.Map = None,
-    timezone: given.Timezone = None,
-    region: given.Region = None,
-    as_json: given.Json = False,
-) -> None:
-    """Import a lead list into a campaign.
-
-    Example: campaigns import leads.csv --campaign spring --dry-run
-    """
-    settings, out = load_settings(), Output(as_json)
-    store = open_store(settings)
-    found = store.campaigns.by_name(campaign)
-    wanted = given.changed_options(
-        found.options if found else CampaignOptions(), mapping=mapping, timezone=timezone, region=region
-    )
-    made = found or new_campaign(store, settings, campaign, wanted)
-    try:
-        if wanted != made.options:
-            store.campaigns.set_options(made.id, wanted)
-        summary = import_with_progress(
-            store, settings, made.name, file, out, dry_run=dry_run, rejects_to=rejects
-        )
-    finally:
-        if found is None and (dry_run or not store.imports.files(made.id)):
-            store.campaigns.discard_draft(made.id)
-    show_import(out, summary, dry_run)
-    out.document(summary.counts())
-
-
-def import_with_progress(
-    store: Store,
-    settings: Settings,
-    name: str,
-    file: Path,
-    out: Output,
-    *,
-    dry_run: bool = False,
-    rejects_to: Path | None = None,
-) -> ImportSummary:
-    """Import with a progress line on a terminal. Ctrl-C leaves the campaign without the file, and says so."""
-    campaign = given.find_campaign(store, name)
-    now = settings.clock().now()
-    shown = sys.stderr.isatty() and out.shows_progress
-
-    def progress(rows: int, share: float) -> None:
-        if shown:
-            sys.stderr.write(f"\r{rows:,} rows read ")
-            sys.stderr.flush()
-
-    try:
-        return import_file(
-            store,
-            campaign,
-            file,
-            now,
-            given.operator(),
-            dry_run=dry_run,
-            rejects_to=rejects_to,
-            progress=progress,
-        )
-    except KeyboardInterrupt:
-        raise CampaignsError(
-            f"stopped by Ctrl-C: nothing of {file.name} was imported", "run the same command again"
-        ) from None
-    finally:
-        if shown:
-            sys.stderr.write("\r\033[K")
-
-
-def show_import(out: Output, summary: ImportSummary, dry_run: bool = False) -> None:
-    verb = "would be imported" if dry_run else "imported"
-    if summary.again:
-        out.line(f"{summary.file} was imported before: nothing new in its {summary.rows:,} rows")
-        return
-    out.line(
-        f"{summary.file}: {summary.rows:,} rows, {summary.accepted:,} {verb}, {summary.rejected:,} rejected, "
-        f"{summary.duplicates:,} duplicates, {summary.suppressed:,} suppressed, {summary.held:,} held"
-    )
-    if summary.by_code:
-        out.table("", ["code", "rows"], [[code, rows] for code, rows in summary.by_code.most_common()])
-    for warning in summary.warnings:
-        out.line(f"warning: {warning}")
-
-
-def new_campaign(store: Store, settings: Settings, name: str, wanted: CampaignOptions) -> Campaign:
-    """Make a draft. Raises CampaignsError when the name cannot be used."""
-    if not name.strip() or len(name) > 100 or any(ord(letter) < 32 for letter in name):
-        raise CampaignsError(f"{name!r} cannot name a campaign", "use 1 to 100 printable letters")
-    made = store.campaigns.create(name, settings.workspace, wanted, settings.clock().now())
-    if made is None:
-        raise CampaignsError(f"a campaign named {name!r} exists already", "choose another name")
-    return made
 
 
 def create(

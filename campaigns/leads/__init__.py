@@ -6,7 +6,7 @@ for row in file.rows():
 """
 
 from campaigns.leads.batches import LeadBatch
-from campaigns.leads.phones import Phone, PhoneProblem, is_region, normalise_phone
+from campaigns.leads.phones import Phone, PhoneProblem, countries_of, is_region, normalise_phone
 from campaigns.leads.reader import LeadFile, open_lead_file
 from campaigns.leads.rejects import rejects_file, spreadsheet_safe, write_rejects
 from campaigns.leads.rows import (
@@ -33,6 +33,7 @@ __all__ = [
     "RejectedRow",
     "RowCode",
     "SeenPhones",
+    "countries_of",
     "is_region",
     "normalise_phone",
     "open_lead_file",

@@ -74,6 +74,8 @@ def _compiled() -> NumberPlan:
     table = follow(start, 0)
     if len(keys) > 255:
         raise _NotUnderstood
+    # As a number, ten digits that begin with 0 are fewer; no area code does, nor with 1.
+    table[: 2 * 10 ** (_PREFIX - 1)] = 0
     answers: list[tuple[str | None, int]] = [(None, 0)]
     for key in range(1, len(keys)):
         where = np.flatnonzero(table == key)

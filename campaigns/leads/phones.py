@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
@@ -88,6 +90,17 @@ def is_region(code: str) -> bool:
     import phonenumbers
 
     return code.upper() in phonenumbers.SUPPORTED_REGIONS
+
+
+def countries_of(numbers: Iterable[int]) -> Counter[str]:
+    """How many of these numbers (E.164 without the plus) belong to each country."""
+    import phonenumbers
+
+    found: Counter[str] = Counter()
+    for prefix, count in Counter(number // 10_000 for number in map(int, numbers)).items():
+        number = phonenumbers.parse(f"+{prefix}0000")
+        found[phonenumbers.region_code_for_number(number) or "?"] += count
+    return found
 
 
 def normalise_phone(text: str, region: str = "US") -> Phone | PhoneProblem:

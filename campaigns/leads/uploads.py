@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from campaigns.leads.rows import LeadFileError
 
@@ -49,16 +49,19 @@ def plain_file(path: Path) -> Iterator[tuple[Path, Path, tuple[str, ...]]]:
 
 def _packed(path: Path) -> bool:
     try:
-        with path.open("rb") as file:
-            head = file.read(4)
+        return _begins(path, b"\x1f\x8b", b"PK\x03\x04", b"PK\x05\x06")
     except OSError:
         return False  # whoever reads it says what is wrong
-    return head.startswith((b"\x1f\x8b", b"PK\x03\x04", b"PK\x05\x06"))
+
+
+def _begins(path: Path, *magic: bytes) -> bool:
+    with path.open("rb") as file:
+        return file.read(4).startswith(magic)
 
 
 def _unpack(path: Path, target: Path, name: str) -> tuple[str, ...]:
     try:
-        if path.open("rb").read(2) == b"\x1f\x8b":
+        if not _begins(path, b"PK"):
             with gzip.open(path, "rb") as packed, target.open("wb") as file:
                 _copy(packed, file, _limit(path), name)
             notes: tuple[str, ...] = ()
@@ -140,11 +143,12 @@ def _workbook(path: Path, archive: zipfile.ZipFile, target: Path, name: str) -> 
         ) from None
     import pandas as pd
 
+    as_text: dict[str, Any] = {"header": None, "dtype": str, "keep_default_na": False, "na_filter": False}
     try:
         with pd.ExcelFile(path, engine="openpyxl") as book:
             sheets = [str(sheet) for sheet in book.sheet_names]
             for sheet in sheets:
-                frame = book.parse(sheet, header=None, dtype=str, keep_default_na=False, na_filter=False)
+                frame = pd.read_excel(book, sheet_name=sheet, **as_text)
                 if len(frame):
                     break
             else:

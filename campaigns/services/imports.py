@@ -28,11 +28,13 @@ from campaigns.leads import (
     RejectedRow,
     RowCode,
     SeenPhones,
+    countries_of,
     open_lead_file,
     plain_file,
     rejects_file,
     write_rejects,
 )
+from campaigns.services.suppressions import stale_lists
 from campaigns.store import ImportWriter, Reject, Store
 
 if TYPE_CHECKING:
@@ -50,7 +52,8 @@ class ImportSummary:
 
     file_id: 0 for a dry run. again: the identical file had been imported before, and nothing was done. mended: accepted
     rows that freed a lead that was held, instead of making a new one. columns: FIELD -> column. format: how the file
-    was read. first: some leads as they would be dialed. zones: leads by where they may be.
+    was read. first: some leads as they would be dialed. zones, countries: leads by where they are;
+    the countries for a dry run only.
     """
 
     file: str
@@ -65,11 +68,13 @@ class ImportSummary:
     file_id: int = 0
     again: bool = False
     mended: int = 0
+    header: tuple[str, ...] = ()
     columns: dict[str, str] = field(default_factory=dict)
     variables: tuple[str, ...] = ()
     format: dict[str, str] = field(default_factory=dict)
     first: list[NewLead] = field(default_factory=list)
     zones: Counter[str] = field(default_factory=Counter)
+    countries: Counter[str] = field(default_factory=Counter)
 
     def counts(self) -> dict[str, object]:
         """The contract of `campaigns import --json`."""
@@ -124,11 +129,12 @@ def import_file(
             if earlier.sha256 == digest and not dry_run and not again:
                 return _repeated(earlier.id, path.name, earlier.counts)
         summary = ImportSummary(path.name if str(path) != "-" else "standard input")
+        summary.header = file.header
         summary.columns = dict(file.columns)
         summary.variables = tuple(file.header[at] for at in file.variables)
         summary.format = {"encoding": file.encoding, "delimiter": file.delimiter, "region": options.region}
         store.suppressions.expire(now)
-        sorting = _Sorting(file, rules_for(options.profile, options.windows), now, summary)
+        sorting = _Sorting(file, rules_for(options.profile, options.windows), now, summary, dry_run)
         with (
             _rejects(rejects_to, file.header) as refuse,
             _writer(store, campaign, now, dry_run, moving) as writer,
@@ -146,8 +152,16 @@ def import_file(
             sorting.read(writer, refuse, progress)
             writer.finish(summary.counts() | {"mended": summary.mended})
         summary.file_id = writer.file_id
-        summary.warnings = (*notes, *file.warnings)
+        summary.warnings = (*notes, *file.warnings, *_warnings(summary), *stale_lists(store, now))
     return summary
+
+
+def _warnings(summary: ImportSummary) -> Iterator[str]:
+    if summary.rejected * 5 > summary.rows:
+        yield (
+            f"{summary.rejected:,} of {summary.rows:,} rows are rejected: see their codes, and whether "
+            f"{summary.columns.get('phone')} is the right column"
+        )
 
 
 @contextmanager
@@ -173,7 +187,10 @@ def _rejects(path: Path | None, header: Sequence[str]) -> Iterator[Callable[[lis
 class _Sorting:
     """Decides what becomes of each row: suppression first, then duplicates, then holds."""
 
-    def __init__(self, file: LeadFile, rules: Rules, now: datetime, summary: ImportSummary) -> None:
+    def __init__(
+        self, file: LeadFile, rules: Rules, now: datetime, summary: ImportSummary, countries: bool
+    ) -> None:
+        self._count_countries = countries
         self._file = file
         self._rules = rules
         self._now = now
@@ -291,6 +308,9 @@ class _Sorting:
         summary = self._summary
         summary.zones.update(compress(names, usual))
         summary.zones.update(lead.zones for lead in fresh)
+        if self._count_countries:
+            summary.countries.update(countries_of(batch.phones[usual]))
+            summary.countries.update(countries_of([int(lead.phone) for lead in fresh]))
         if len(summary.first) < _SHOWN:
             found = list(fresh[:_SHOWN])
             for at in usual.nonzero()[0][:_SHOWN].tolist():
