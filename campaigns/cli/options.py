@@ -67,6 +67,16 @@ MaxAttempts = Annotated[
     int | None,
     typer.Option("--max-attempts", metavar="N", help=f"Attempts per lead, default {DEFAULT_MAX_ATTEMPTS}."),
 ]
+DncField = Annotated[
+    str | None,
+    typer.Option("--dnc-field", metavar="FIELD", help="Analysis field that says: never call again."),
+]
+CallbackField = Annotated[
+    str | None,
+    typer.Option(
+        "--callback-field", metavar="FIELD", help="Analysis field with the time at which to call back."
+    ),
+]
 Map = Annotated[
     list[str] | None,
     typer.Option("--map", metavar="FIELD=COLUMN", help="Name a column, as phone='Mobile no'. Repeatable."),
@@ -88,6 +98,8 @@ def changed_options(
     retry: str | None = None,
     max_attempts: int | None = None,
     mapping: Sequence[str] | None = None,
+    dnc_field: str | None = None,
+    callback_field: str | None = None,
 ) -> CampaignOptions:
     """`base` with what was given on the command line. Raises UsageError that names the remedy."""
     if mode not in (None, "phone"):
@@ -115,6 +127,8 @@ def changed_options(
         "retry": retry,
         "max_attempts": max_attempts,
         "mapping": pairs(mapping, "--map", "phone='Mobile no'") if mapping else None,
+        "dnc_field": dnc_field,
+        "callback_field": callback_field,
     }
     options = replace(base, **{key: value for key, value in given.items() if value is not None})
     try:

@@ -34,7 +34,7 @@ from campaigns.runtime import open_retell, open_store
 from campaigns.services.export import export_results
 from campaigns.services.imports import export_rejects
 from campaigns.services.report import status, summarize
-from campaigns.services.simulation import RETRY, SPEED, simulated_clock
+from campaigns.services.simulation import RETRY, SPEED, simulated_clock, skip_quiet_hours
 from campaigns.settings import SIMULATOR, Settings, load_settings
 from campaigns.store import Store, Unavailable
 from workers.embedded import HomeLock, Stack
@@ -73,6 +73,8 @@ def run(
     retry: given.Retry = None,
     max_attempts: given.MaxAttempts = None,
     mapping: given.Map = None,
+    dnc_field: given.DncField = None,
+    callback_field: given.CallbackField = None,
     speed: Annotated[
         float | None,
         typer.Option(
@@ -91,7 +93,7 @@ def run(
     changes: dict[str, Any] = {
         "from_numbers": from_numbers, "agent": agent, "mode": mode, "concurrency": concurrency, "cps": cps,
         "profile": profile, "windows": window, "timezone": timezone, "region": region, "retry": retry,
-        "max_attempts": max_attempts, "mapping": mapping,
+        "max_attempts": max_attempts, "mapping": mapping, "dnc_field": dnc_field, "callback_field": callback_field,
     }  # fmt: skip
     wanted = given.changed_options(CampaignOptions(retry=RETRY) if simulate else CampaignOptions(), **changes)
     if not file.exists():
@@ -165,7 +167,13 @@ class _Runner:
                 return self._finish()
             if simulated:
                 if not isinstance(self._clock, ScaledClock):
-                    clock = simulated_clock(store, campaign, self._clock.now(), self._speed)
+                    clock = simulated_clock(
+                        store,
+                        campaign,
+                        self._clock.now(),
+                        settings.home.resolve() / "clock-skips",
+                        self._speed,
+                    )
                     settings = settings.model_copy(update={"clock_spec": clock.spec()})
                     self._clock = clock
                 port = self._start_simulator(stack, settings)
@@ -247,6 +255,8 @@ class _Runner:
                 note = ""
                 if draining:
                     note = f"draining: {current.own} calls are left to finish; Ctrl-C again leaves them"
+                elif trouble is None:
+                    skip_quiet_hours(self._clock, current)
                 if trouble is not None:
                     note = f"nothing is dialed while the database cannot be written: {trouble}"
                 with _on_a_full_disk_too():

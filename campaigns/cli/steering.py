@@ -42,6 +42,8 @@ def create(
     retry: given.Retry = None,
     max_attempts: given.MaxAttempts = None,
     mapping: given.Map = None,
+    dnc_field: given.DncField = None,
+    callback_field: given.CallbackField = None,
     as_json: given.Json = False,
 ) -> None:
     """Make a campaign as a draft.
@@ -52,7 +54,7 @@ def create(
     wanted = given.changed_options(
         CampaignOptions(), from_numbers=from_numbers, agent=agent, mode=mode, concurrency=concurrency, cps=cps,
         profile=profile, windows=window, timezone=timezone, region=region, retry=retry, max_attempts=max_attempts,
-        mapping=mapping,
+        mapping=mapping, dnc_field=dnc_field, callback_field=callback_field,
     )  # fmt: skip
     made = new_campaign(open_store(settings), settings, name, wanted)
     out.note(f"{made.name} is a draft: import leads with `campaigns import FILE --campaign {made.name}`")

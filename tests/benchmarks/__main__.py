@@ -19,8 +19,10 @@ from pathlib import Path
 from tests.benchmarks.claim import claim
 from tests.benchmarks.cycle import dial_cycle_cpu
 from tests.benchmarks.dials import dials_per_second
+from tests.benchmarks.east_first import east_first
 from tests.benchmarks.figure import Figure, say
 from tests.benchmarks.first_dial import first_dial
+from tests.benchmarks.gate import gate
 from tests.benchmarks.help import command_help
 from tests.benchmarks.imports import import_rate
 from tests.benchmarks.memory import memory_at_rest
@@ -35,6 +37,8 @@ FIGURES: dict[str, Callable[[bool], Figure]] = {
     "first_dial": first_dial,
     "memory_at_rest": memory_at_rest,
     "claim": claim,
+    "gate": gate,
+    "east_first": east_first,
     "import": import_rate,
     "help": command_help,
     "recovery": recovery,
