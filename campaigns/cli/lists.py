@@ -203,6 +203,8 @@ def show_import(out: Output, summary: ImportSummary, dry_run: bool = False) -> N
         out.line(
             f"{summary.file} was imported before: nothing new in its {summary.rows:,} rows (--again reads it once more)"
         )
+        for warning in summary.warnings:
+            out.line(f"warning: {warning}")
         return
     out.line(
         f"{summary.file}: {summary.rows:,} rows, {summary.accepted:,} {verb}, {summary.rejected:,} rejected, "
