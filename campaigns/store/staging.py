@@ -232,7 +232,7 @@ def move(
         }
         total = sum(sizes.values())
         [done] = driver.execute("SELECT moved FROM files WHERE id = ?", (file_id,)).fetchone()
-        size = 4_000
+        size = 1_000
         while done < total:
             table, first = _place(sizes, done)
             # A block is as large as many leads.
