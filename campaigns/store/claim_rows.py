@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from campaigns.domain.clock import to_ms
 from campaigns.domain.entities import Allowed, Callee, Refused
-from campaigns.domain.pacing import Demand, Group, Slots, deal
+from campaigns.domain.pacing import Demand, Group, Segment, Slots, deal
 from campaigns.domain.states import AttemptState, CampaignState, LeadState
 from campaigns.store.database import Database
 from campaigns.store.events import Event, real_ms, record
@@ -30,6 +30,8 @@ from campaigns.store.schema import (
 
 #: Terms of one UNION ALL; SQLite refuses more than 500.
 _PROBES = 200
+#: Terms with which a claim begins.
+_FIRST_PROBES = 6
 #: Dials as old as this count for no cap: the longest lasts 30 days.
 _LONGEST_CAP_MS = 30 * 86_400_000
 
@@ -49,6 +51,26 @@ def _probes(ranks: tuple[int, ...]) -> sa.TextClause:
     """The probe of segments with these ranks, in the order of their ranks."""
     terms = (_PROBE.format(n=n, rank=rank) for n, rank in enumerate(ranks))
     return sa.text(" UNION ALL ".join(terms) + " ORDER BY rank, next_attempt_at, id LIMIT :most")
+
+
+def _in_turns(ranked: Sequence[Sequence[Group]]) -> Iterator[list[tuple[int, Segment]]]:
+    """(rank, segment) by the probe that asks for them: few at first, since the first ranks mostly have enough.
+
+    Groups of one rank are asked together, so that the oldest of them all comes first, unless they are too many.
+    """
+    terms: list[tuple[int, Segment]] = []
+    least = _FIRST_PROBES
+    for rank, groups in enumerate(ranked):
+        for group in groups:
+            if len(terms) == _PROBES:
+                yield terms
+                terms = []
+            terms.append((rank, group.segment))
+        if len(terms) >= least:
+            yield terms
+            terms, least = [], min(_PROBES, 4 * least)
+    if terms:
+        yield terms
 
 
 _BUSY = attempts.alias("busy")
@@ -200,12 +222,10 @@ class ClaimRows:
         open_numbers: so many leads at most cannot be taken because their number is in an open attempt already.
         """
         found: list[sa.Row[Any]] = []
-        ranked = [(rank, group.segment) for rank, groups in enumerate(plan.ranked) for group in groups]
-        for start in range(0, len(ranked), _PROBES):
+        for terms in _in_turns(plan.ranked):
             missing = wanted - len(found)
             if missing <= 0:
                 break
-            terms = ranked[start : start + _PROBES]
             values: dict[str, object] = {
                 "campaign": plan.campaign_id,
                 "now": at,
