@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from campaigns.domain.clock import Clock, ScaledClock, from_ms, parse_clock
 from campaigns.domain.errors import CampaignsError
-from campaigns.settings import Settings
+from campaigns.settings import SIMULATOR, Settings
 
 # What a command does not use is not imported: most of the time of a short one is spent there.
 if TYPE_CHECKING:
@@ -39,6 +40,21 @@ def open_store(settings: Settings) -> Store:
         raise CampaignsError(
             "CAMPAIGNS_DATABASE_URL cannot be read", "write it as postgresql://user:password@host/database"
         ) from None
+
+
+def clock_of(settings: Settings, store: Store, workspace: str) -> Clock:
+    """By which clock the workspace's campaigns go, also for who looks on while another process simulates.
+
+    After a simulated run its time stands still, at the latest event.
+    """
+    own = settings.clock()
+    if workspace != SIMULATOR or isinstance(own, ScaledClock):
+        return own
+    spec = store.workspaces.clock(workspace)
+    if spec is not None:
+        return parse_clock(spec)
+    latest = store.reports.latest_business_ms()
+    return own if latest is None else ScaledClock(from_ms(latest), 1.0, 0.0, lambda: 0.0)
 
 
 def open_retell(settings: Settings) -> RetellClient:

@@ -96,3 +96,4 @@ def housekeeping() -> None:
     store.imports.resume()
     store.suppressions.expire(context().clock.now())
     store.database.checkpoint()
+    store.reports.fold_tallies()

@@ -41,6 +41,18 @@ PANELS: dict[str, dict[str, tuple[str, str]]] = {
             "steering",
             "Give a campaign up: its waiting leads end as cancelled, calls in progress are left to finish.",
         ),
+        "call": (
+            "call",
+            "Make one test call, now or never: do-not-call, calling window, caps and records are those of a campaign.",
+        ),
+        "archive": (
+            "keeping",
+            "Put a finished campaign out of sight; everything of it is kept, and `status --all` shows it.",
+        ),
+        "delete": (
+            "keeping",
+            "Delete a campaign with its leads and calls. Refused while they are evidence; do-not-call requests stay.",
+        ),
         "release": (
             "steering",
             "Let held leads be dialed after all; `campaigns status NAME` names the codes.",
@@ -48,12 +60,29 @@ PANELS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Results": {
         "status": ("reading", "Where campaigns stand. Exit code 3 when something needs a person."),
-        "leads": ("reading", "The leads of a campaign, in file order."),
+        "watch": (
+            "watch",
+            "Watch campaigns live: leads, lines, calls in progress, outcomes, cost, when they will be done.",
+        ),
+        "leads": ("rows", "The leads of a campaign, in file order."),
+        "attempts": ("rows", "The attempts of a campaign, the latest first."),
+        "events": ("rows", "What happened in a campaign, oldest first."),
         "export": ("reading", "Write the results: the file's own columns, then what became of each lead."),
-        "report": ("reading", "The closing figures of a campaign."),
+        "report": (
+            "reports",
+            "The figures of a campaign: penetration, contacts, outcomes, when people answer, cost.",
+        ),
+        "forecast": (
+            "reports",
+            "When a campaign will be done at its present pace, how many calls that takes, and what they cost.",
+        ),
         "audit": (
             "auditing",
             "Prove that every row is accounted for and every attempt is one call. Exit code 0 only if all holds.",
+        ),
+        "reconcile": (
+            "auditing",
+            "One pass by hand over what waits for an answer: ended calls, lost claims, dials nobody knows of.",
         ),
         "resolve": (
             "auditing",

@@ -1,4 +1,4 @@
-"""Commands that settle doubt: audit, resolve."""
+"""Commands that settle doubt: audit, reconcile, resolve."""
 
 from __future__ import annotations
 
@@ -8,14 +8,18 @@ from typing import Annotated
 import typer
 
 from campaigns.cli import options as given
-from campaigns.cli.output import Output
+from campaigns.cli.documents import Reconciliation
+from campaigns.cli.output import NEEDS_A_PERSON, Output
 from campaigns.cli.workspace import retell_of
 from campaigns.domain.errors import CampaignsError, UsageError
 from campaigns.domain.states import AttemptState
-from campaigns.runtime import open_store
+from campaigns.runtime import open_context, open_store
+from campaigns.services import reconcile as reconciling
+from campaigns.services import results
 from campaigns.services.audit import audit
 from campaigns.settings import Settings, load_settings
 from campaigns.store import Store
+from workers.embedded import socket_path
 
 _SHOWN = 10
 
@@ -27,6 +31,7 @@ class Word(StrEnum):
 
 def register(app: typer.Typer) -> None:
     app.command("audit")(audit_campaign)
+    app.command("reconcile")(reconcile)
     app.command("resolve")(resolve)
 
 
@@ -50,6 +55,45 @@ def audit_campaign(name: given.Name, as_json: given.Json = False) -> None:
             if len(check.found) > _SHOWN:
                 out.line(f"{check.claim}: and {len(check.found) - _SHOWN} more (--json names all)")
     raise typer.Exit(0 if found.holds else 1)
+
+
+def reconcile(as_json: given.Json = False) -> None:
+    """One pass by hand over what waits for an answer: ended calls, lost claims, dials nobody knows of.
+
+    Workers do this by themselves, every second; it helps where none is running. Nothing new is dialed by it.
+
+    Example: campaigns reconcile
+    """
+    settings, out = load_settings(), Output(as_json)
+    if not settings.redis_url:
+        # Whoever dials from this home has its server there; where nobody answers, nothing is sent again.
+        settings = settings.model_copy(update={"redis_url": f"unix://{socket_path(settings.home)}"})
+    context = open_context(settings)
+    try:
+        polled = results.poll(context)
+        ready = results.follow_up(context, polled) if polled else []
+        settled = sum(results.settle(context, attempt_id) for attempt_id in ready)
+        done = reconciling.reconcile(context)
+    finally:
+        context.retell.close()
+    found = Reconciliation(
+        freed_claims=done.freed_claims,
+        doubted=done.doubted,
+        adopted=done.adopted,
+        sent_again=done.sent_again,
+        unresolved=done.unresolved,
+        ended=polled.ended if polled else 0,
+        settled=settled,
+    )
+    out.document(found)
+    if not as_json:
+        out.fields(found)
+    left = context.store.recovery.unresolved_count(settings.workspace)
+    if left:
+        out.note(
+            f"{left} unresolved attempts wait for a person: `campaigns attempts NAME --state unresolved`"
+        )
+    raise typer.Exit(NEEDS_A_PERSON if left else 0)
 
 
 def resolve(

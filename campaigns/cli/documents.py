@@ -160,30 +160,141 @@ class Lead(Document):
     """One lead of a campaign."""
 
     id: int
+    file: str
     line: int = Field(description="of the file")
     phone: str
     state: str
     zones: str
     zone_source: str = Field(description="what the zones were taken from")
     priority: int
-    attempts: int
-    outcome: str | None
-    next_attempt_at: str | None
+    attempts: int = Field(description="that were charged")
+    outcome: str | None = Field(description="of the last attempt")
+    last_attempt_at: str | None
+    next_attempt_at: str | None = Field(description="null unless pending")
+    contacted: bool = Field(description="whether somebody was ever spoken to")
+    succeeded: bool = Field(description="whether the agent judged one of the calls a success")
     hold_code: str | None
     hold_remedy: str | None
     call_id: str | None = Field(description="of the last call")
     external_id: str | None
 
 
-class Figures(CampaignStatus):
-    """The closing figures of a campaign."""
+class Attempt(Document):
+    """One attempt to ring a lead."""
 
+    id: str
+    lead_line: int
+    phone: str
+    from_number: str
+    agent: str | None = Field(description="null: the one bound to the number")
+    agent_version: str | None
+    state: str
+    outcome: str | None
+    disconnection_reason: str | None
+    charged: bool
+    sends: int = Field(description="POSTs; a second one only on proof that nobody rang")
+    claimed_at: str
+    dialed_at: str | None
+    placed_at: str | None
+    ended_at: str | None
+    settled_at: str | None
+    duration_seconds: float | None
+    cost_cents: float | None
+    successful: bool | None
+    sentiment: str | None
+    call_id: str | None
+    refusal: str | None = Field(description="why it was not placed, is ambiguous, or is unresolved")
+    refusal_status: int | None = Field(description="HTTP status of a refusal; 0: never sent")
+
+
+class Event(Document):
+    """One change of state."""
+
+    id: int
+    at: str = Field(description="business time")
+    at_real: str = Field(description="real time")
+    subject: str = Field(description="campaign, lead or attempt")
+    from_state: str | None
+    to_state: str
+    lead: int | None
+    attempt: str | None
+    detail: str | None
+
+
+class LocalHour(Document):
+    weekday: str = Field(description="Mon to Sun, at the callee")
+    hour: int = Field(description="0 to 23, at the callee")
     calls: int
+    contacts: int
+    answer_rate: float | None = Field(description="calls that a person took, of all; 0 to 1")
+
+
+class Day(Document):
+    day: str = Field(description="in UTC")
+    calls: int
+    contacts: int
+    cost_cents: float
+
+
+class ShareOfCalls(Document):
+    key: str = Field(description="the agent, number or file")
+    calls: int
+    contacts: int = Field(description="calls that a person took")
+    contact_rate: float | None
+    successes: int = Field(description="calls that the agent judged a success")
+    cost_cents: float
+    cost_per_contact_cents: float | None
+    talk_seconds: float
+
+
+class Figures(CampaignStatus):
+    """The figures of a campaign. Rates are 0 to 1, and null where there is nothing to divide by."""
+
+    calls: int = Field(description="settled ones")
     dialed_leads: int
-    contact_rate: float | None = Field(description="leads with whom somebody spoke, of those dialed; 0 to 1")
+    contacted_leads: int = Field(description="with whom somebody spoke")
+    succeeded_leads: int = Field(description="of whom the agent judged a call a success")
+    penetration: float | None = Field(description="leads dialed, of all")
+    contact_rate: float | None = Field(description="leads with whom somebody spoke, of those dialed")
+    success_rate: float | None = Field(description="leads with a success, of those dialed")
+    answer_rate: float | None = Field(description="calls that a person took, of all")
+    cost_per_contact_cents: float | None = Field(description="of all calls, for each lead spoken to")
+    cost_per_call_cents: float | None
+    talk_seconds: float
     attempts_per_lead: dict[str, int] = Field(description="number of attempts -> leads")
+    attempts_to_contact: dict[str, int] = Field(description="number of the first call taken -> leads")
+    by_local_time: list[LocalHour]
+    calls_without_zone: int = Field(description="not in by_local_time")
+    by_day: list[Day]
+    by_agent: list[ShareOfCalls]
+    by_number: list[ShareOfCalls]
+    by_file: list[ShareOfCalls]
+    first_dial: str | None
+    last_dial: str | None
     slot_use: float | None = Field(description="share of the slot-seconds used, first to last dial")
     slot_use_busy: float | None = Field(description="the same, while a call was in progress")
+
+
+class ForecastDocument(Document):
+    """When a campaign will be done; the range is as wide as the campaign's few calls make it."""
+
+    campaign: str
+    state: str
+    leads_left: int
+    done_at: str | None = Field(description="null: not within 60 days, or nothing is left")
+    earliest: str | None
+    latest: str | None = Field(description="null: later than 60 days")
+    calls_left: int
+    calls_least: int
+    calls_most: int
+    cost_left_cents: float | None = Field(description="null until a call has cost something")
+    cost_total_cents: float | None
+    calls_per_hour: float | None = Field(description="over the last hour; null: too few")
+    outside_window: int = Field(description="due leads whose window is closed now")
+    not_due: int = Field(description="leads whose next attempt is later")
+    never_callable: int = Field(description="leads for whom no window ever opens")
+    settled_calls: int = Field(description="what it rests on")
+    assumed: list[str] = Field(description="what was not measured")
 
 
 class Run(Figures):
@@ -200,6 +311,52 @@ class Export(Document):
     rows: int
     rejects: str | None = None
     rejected_rows: int | None = None
+
+
+class Archived(Document):
+    """A campaign that was put out of sight, or brought back."""
+
+    campaign: str
+    archived: bool
+
+
+class Deleted(Document):
+    """A campaign that is gone."""
+
+    campaign: str
+    leads: int
+    dials: int
+    rows: int = Field(description="of the database, in all")
+
+
+class TestCall(Document):
+    """One test call; its records are those of a campaign of one lead."""
+
+    campaign: str
+    phone: str
+    attempt: str
+    state: str = Field(description="of the attempt: settled, not_placed or unresolved")
+    call_id: str | None
+    outcome: str | None
+    disconnection_reason: str | None
+    duration_seconds: float | None
+    cost_cents: float | None
+    successful: bool | None
+    summary: str | None
+    recording_url: str | None
+    transcript: str | None
+
+
+class Reconciliation(Document):
+    """What one pass put right."""
+
+    freed_claims: int = Field(description="claims that nobody took up, given back")
+    doubted: int = Field(description="dials without an answer, now searched for")
+    adopted: int = Field(description="calls found in Retell's list and joined to their attempt")
+    sent_again: int = Field(description="dials sent again on proof that nobody was rung")
+    unresolved: int = Field(description="attempts left to a person")
+    ended: int = Field(description="calls that are over by now")
+    settled: int = Field(description="calls whose outcome is fixed now")
 
 
 class Claim(Document):
@@ -450,8 +607,15 @@ DOCUMENTS: dict[str, Any] = {
     "release": Released,
     "status": list[CampaignStatus] | CampaignStatus,
     "leads": list[Lead],
+    "attempts": list[Attempt],
+    "events": list[Event],
     "export": Export,
     "report": Figures,
+    "forecast": ForecastDocument,
+    "archive": Archived,
+    "delete": Deleted,
+    "call": TestCall,
+    "reconcile": Reconciliation,
     "audit": Audit,
     "resolve": Resolved,
     "explain": list[Explained],

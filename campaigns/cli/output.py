@@ -98,11 +98,17 @@ class Output:
                 table.add_row(name.replace("_", " "), str(text))
         self.console.print(table)
 
-    def table(self, title: str, columns: list[str], rows: list[list[Any]]) -> None:
-        table = Table(title=escape(title), title_justify="left", title_style="bold", box=None, pad_edge=False)
+    def table(self, title: str, columns: list[str], rows: list[list[Any]], whole: Sequence[str] = ()) -> None:
+        """whole: columns that are never broken into lines, the others are folded."""
+        if title:
+            # Not as the table's own: it would be broken at the width of a narrow one.
+            self.console.print(f"[bold]{escape(title)}[/]")
+        table = Table(box=None, pad_edge=False)
         for number, column in enumerate(columns):
             # What a person copies stays in one line.
-            table.add_column(column, overflow="fold", no_wrap=number == 0 or column in ("to", "phone"))
+            table.add_column(
+                column, overflow="fold", no_wrap=number == 0 or column in ("to", "phone", *whole)
+            )
         for row in rows:
             table.add_row(
                 *(value if not isinstance(value, int | float) else f"{value:,}" for value in map(_cell, row))

@@ -23,7 +23,6 @@ from campaigns.cli.drafts import new_campaign
 from campaigns.cli.lists import import_with_progress, show_import
 from campaigns.cli.output import NEEDS_A_PERSON, Output
 from campaigns.cli.progress import Progress
-from campaigns.cli.reading import show_summary
 from campaigns.cli.steering import start
 from campaigns.domain.clock import Clock, ScaledClock
 from campaigns.domain.entities import Campaign, CampaignOptions
@@ -33,7 +32,7 @@ from campaigns.logs import configure_logs
 from campaigns.runtime import open_retell, open_store
 from campaigns.services.export import export_results
 from campaigns.services.imports import export_rejects
-from campaigns.services.report import status, summarize
+from campaigns.services.report import status
 from campaigns.services.simulation import RETRY, SPEED, simulated_clock, skip_quiet_hours
 from campaigns.settings import SIMULATOR, Settings, load_settings
 from campaigns.store import Store, Unavailable
@@ -176,12 +175,17 @@ class _Runner:
                     )
                     settings = settings.model_copy(update={"clock_spec": clock.spec()})
                     self._clock = clock
+                store.workspaces.set_clock(settings.workspace, self._clock.spec())
                 port = self._start_simulator(stack, settings)
                 settings = self._start_workers(stack, settings)
                 _wait_for_port(port, stack)
             signal.signal(signal.SIGINT, self._stop)
             start(store, settings, campaign)
-            self._watch(stack)
+            try:
+                self._watch(stack)
+            finally:
+                if simulated:
+                    store.workspaces.set_clock(settings.workspace, None)
         return self._finish()
 
     def _campaign(self) -> Campaign:
@@ -283,15 +287,19 @@ class _Runner:
         results, rejects = home / f"{stem}-results.csv", home / f"{stem}-rejected.csv"
         export_results(self._store, campaign, results)
         export_rejects(self._store, campaign, rejects)
-        summary = summarize(self._store, campaign, self._clock.now())
-        self._out.document(summary.document() | {"results": str(results), "rejects": str(rejects)})
+        # Not before: pandas takes a moment to import, and memory for as long as the campaign runs.
+        from campaigns.cli.reports import show_report
+        from campaigns.services.figures import report
+
+        found = report(self._store, campaign, self._clock.now())
+        self._out.document(found.document() | {"results": str(results), "rejects": str(rejects)})
         if not self._out.as_json:
-            show_summary(self._out, summary)
+            show_report(self._out, found)
         self._out.line(f"results: {results}")
         self._out.line(f"rejects: {rejects}")
         if campaign.state not in FINAL_CAMPAIGN:
             raise CampaignsError(f"{self._name} is {campaign.state}: {campaign.reason}", "")
-        return NEEDS_A_PERSON if summary.status.needs_a_person else 0
+        return NEEDS_A_PERSON if found.status.needs_a_person else 0
 
 
 class _Disk:

@@ -132,6 +132,7 @@ class Campaign:
     launched_at: datetime | None
     running_since: datetime | None
     finished_at: datetime | None
+    archived_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,12 +243,16 @@ class UnknownDial:
 
 @dataclass(frozen=True, slots=True)
 class CallResult:
-    """What is kept of a finished call. Times in UTC; cost in cents; duration in milliseconds."""
+    """What is kept of a finished call. Times in UTC; cost in cents; duration in milliseconds.
+
+    successful: as the agent's analysis judged it; None without an analysis.
+    """
 
     disconnection_reason: str | None = None
     in_voicemail: bool | None = None
     duration_ms: int | None = None
     cost_cents: float | None = None
+    successful: bool | None = None
     sentiment: str | None = None
     summary: str | None = None
     recording_url: str | None = None

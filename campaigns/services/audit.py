@@ -70,6 +70,7 @@ def audit(store: Store, retell: RetellClient, campaign: Campaign) -> Audit:
         campaign.name,
         [
             _rows(store, campaign),
+            _tallies(store, campaign),
             _one_call_each(attempts, calls),
             _calls_known(attempts, calls, unreadable),
             _attempts_known(attempts, calls),
@@ -94,6 +95,11 @@ def _rows(store: Store, campaign: Campaign) -> Check:
     if mended:
         detail += f" + {mended} that mended a held lead"
     return Check("every row is in one account", detail, [] if rows == rejected + leads + mended else [detail])
+
+
+def _tallies(store: Store, campaign: Campaign) -> Check:
+    wrong = store.reports.miscounted(campaign.id)
+    return Check("what is shown is what is there", "the tallies are those of the rows", wrong)
 
 
 def _one_call_each(attempts: Sequence[AuditedAttempt], calls: Sequence[Call]) -> Check:

@@ -83,10 +83,12 @@ class Paced:
     again_in: float | None = None
 
 
-def pace(context: Context) -> Paced:
-    """Claim what may be dialed now."""
+def pace(context: Context, only: str | None = None) -> Paced:
+    """Claim what may be dialed now. only: id of the one campaign to claim for, within all the limits of the account."""
     store, now = context.store, context.clock.now()
     running = store.campaigns.listed(context.workspace, (CampaignState.RUNNING,))
+    if only is not None:
+        running = [campaign for campaign in running if campaign.id == only]
     if not running:
         return Paced()
     claimed: list[str] = []

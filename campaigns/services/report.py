@@ -1,17 +1,16 @@
-"""Where a campaign stands: counts, the account's lines, what happens next, and the closing figures."""
+"""Where a campaign stands: counts, the account's lines, what happens next."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from campaigns.compliance import rules_for
 from campaigns.domain.entities import Campaign
-from campaigns.domain.outcomes import CONTACTS
 from campaigns.domain.states import FINAL_CAMPAIGN, SLOT_HOLDING, CampaignState
-from campaigns.store import Store
+from campaigns.store import Store, Tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +35,7 @@ class Status:
     trouble: str | None
     held: list[tuple[str, str, int]]
     next_event: NextEvent
+    tally: Tally
 
     def document(self) -> dict[str, Any]:
         """The contract of `campaigns status --json`."""
@@ -67,23 +67,33 @@ def iso(instant: datetime) -> str:
 
 def status(store: Store, campaign: Campaign, now: datetime) -> Status:
     """Everything `campaigns status` shows of one campaign."""
+    return _status(store, campaign, store.reports.tally(campaign.id), now)
+
+
+def statuses(store: Store, campaigns: Sequence[Campaign], now: Mapping[str, datetime]) -> list[Status]:
+    """The same of several campaigns. now: by workspace."""
+    tallies = store.reports.tallies([campaign.id for campaign in campaigns])
+    return [_status(store, one, tallies[one.id], now[one.workspace]) for one in campaigns]
+
+
+def _status(store: Store, campaign: Campaign, tally: Tally, now: datetime) -> Status:
     account = store.workspaces.account(campaign.workspace)
-    leads = store.reports.lead_counts(campaign.id)
     ceiling = account.ceiling()
     cap = campaign.options.concurrency
     return Status(
         campaign=campaign,
-        leads=leads,
-        attempts=(attempts := store.reports.attempt_counts(campaign.id)),
-        outcomes=store.reports.outcomes(campaign.id),
+        leads=tally.leads,
+        attempts=tally.attempts,
+        outcomes=tally.outcomes,
         rejected_rows=store.reports.rejected_rows(campaign.id),
-        cost_cents=store.reports.money_and_time(campaign.id)["cost_cents"],
+        cost_cents=tally.cost_cents,
         ceiling=ceiling if cap is None else min(ceiling, cap),
         foreign=account.foreign,
-        own=sum(attempts[state] for state in SLOT_HOLDING),
+        own=sum(tally.attempts[state] for state in SLOT_HOLDING),
         trouble=account.trouble,
-        held=store.reports.held(campaign.id),
-        next_event=_next_event(store, campaign, leads, now),
+        held=store.reports.held(campaign.id) if tally.leads["held"] else [],
+        next_event=_next_event(store, campaign, tally.leads, now),
+        tally=tally,
     )
 
 
@@ -100,7 +110,7 @@ def _next_event(store: Store, campaign: Campaign, leads: dict[str, int], now: da
     rules = rules_for(options.profile, options.windows, store.evidence.blackouts())
     openings = [
         (opening, due)
-        for callee, due, _ in store.reports.earliest_pending(campaign.id)
+        for callee, due in store.reports.earliest_pending(campaign.id)
         if (opening := rules.next_opening(callee, max(now, due))) is not None
     ]
     if openings:
@@ -111,76 +121,3 @@ def _next_event(store: Store, campaign: Campaign, leads: dict[str, int], now: da
     if leads["in_flight"]:
         return NextEvent(None, "the calls in progress end")
     return NextEvent(None, "the campaign completes")
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """The closing figures. Rates are shares of 1; slot_use over the span from the first to the last dial.
-
-    contact_rate: leads with whom somebody spoke, of those that were dialed. slot_use_busy: the same as slot_use,
-    over the time only in which at least one call was in progress.
-    """
-
-    status: Status
-    dialed_leads: int
-    contact_rate: float | None
-    attempts_per_lead: dict[int, int]
-    calls: int
-    slot_use: float | None
-    slot_use_busy: float | None
-
-    def document(self) -> dict[str, Any]:
-        return self.status.document() | {
-            "calls": self.calls,
-            "dialed_leads": self.dialed_leads,
-            "contact_rate": _rounded(self.contact_rate),
-            "attempts_per_lead": {str(tries): leads for tries, leads in self.attempts_per_lead.items()},
-            "slot_use": _rounded(self.slot_use),
-            "slot_use_busy": _rounded(self.slot_use_busy),
-        }
-
-
-def summarize(store: Store, campaign: Campaign, now: datetime) -> Summary:
-    """The figures printed at the end of a run."""
-    current = status(store, campaign, now)
-    figures = store.reports.money_and_time(campaign.id)
-    tries = store.reports.attempts_per_lead(campaign.id)
-    dialed = sum(tries.values())
-    contacts = store.reports.leads_with_outcome(campaign.id, CONTACTS)
-    spans = store.reports.busiest_moments(campaign.id)
-    last = figures["last_dial"]
-    whole, busy = slot_use(spans, current.ceiling, last) if spans and last else (None, None)
-    return Summary(
-        status=current,
-        dialed_leads=dialed,
-        contact_rate=contacts / dialed if dialed else None,
-        attempts_per_lead=tries,
-        calls=figures["calls"],
-        slot_use=whole,
-        slot_use_busy=busy,
-    )
-
-
-def slot_use(
-    calls: Sequence[tuple[datetime, datetime]], slots: int, last_dial: datetime
-) -> tuple[float | None, float | None]:
-    """Busy slot-seconds over available ones, from the first to the last dial: (of all time, of busy time).
-
-    calls: (start, end) in the order of their start.
-    """
-    if not calls or slots <= 0:
-        return None, None
-    first = calls[0][0]
-    span = (last_dial - first).total_seconds()
-    used = sum(max(0.0, (min(end, last_dial) - start).total_seconds()) for start, end in calls)
-    covered, until = 0.0, first
-    for start, end in calls:
-        if end > until:
-            covered += max(0.0, (min(end, last_dial) - max(start, until)).total_seconds())
-            until = end
-    whole = used / (slots * span) if span > 0 else None
-    return whole, used / (slots * covered) if covered > 0 else None
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 4)

@@ -62,6 +62,7 @@ def result_of(call: Call) -> CallResult:
         in_voicemail=analysis.in_voicemail if analysis else None,
         duration_ms=_plausible(call.duration_ms),
         cost_cents=call.call_cost.combined_cost if call.call_cost else None,
+        successful=analysis.call_successful if analysis else None,
         sentiment=_storable(analysis.user_sentiment) if analysis else None,
         summary=_storable(analysis.call_summary) if analysis else None,
         recording_url=_storable(call.recording_url),

@@ -39,7 +39,7 @@ def simulated_clock(
         earliest = from_ms(latest)
     options = campaign.options
     rules = rules_for(options.profile, options.windows, store.evidence.blackouts())
-    waiting = [callee for callee, _, _ in store.reports.earliest_pending(campaign.id)]
+    waiting = [callee for callee, _ in store.reports.earliest_pending(campaign.id)]
 
     def callable_at(instant: datetime) -> tuple[int, timedelta]:
         untils = [until for callee in waiting if (until := rules.until(callee, instant))]

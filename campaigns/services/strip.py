@@ -53,7 +53,7 @@ def strip(store: Store, campaign: Campaign, now: datetime, zone: ZoneInfo, days:
     """Count the pending leads whose window is open in each hour of the next days, retries and caps left aside."""
     options = campaign.options
     rules = rules_for(options.profile, options.windows, store.evidence.blackouts())
-    waiting = [(callee, count) for callee, _, count in store.reports.earliest_pending(campaign.id)]
+    waiting = [(callee, count) for callee, _, count in store.reports.pending_groups(campaign.id)]
     first = now.astimezone(zone).date()
     starts: list[list[datetime | None]] = []
     for step in range(days):

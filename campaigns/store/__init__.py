@@ -8,8 +8,10 @@ from campaigns.store.claim_rows import Claimed, ClaimPlan, ClaimRows, Gate
 from campaigns.store.database import Database, StoreError, Unavailable
 from campaigns.store.evidence_rows import EvidenceRows, RecordedBlackout
 from campaigns.store.import_rows import ImportedFile, ImportRows, ImportWriter, Reject
+from campaigns.store.listing_rows import ATTEMPT_ORDERS, LEAD_ORDERS, ListingRows, LiveCall, Page
 from campaigns.store.recovery_rows import AuditedAttempt, BookedAttempt, RecoveryRows
-from campaigns.store.report_rows import ReportRows
+from campaigns.store.removal_rows import Remains, RemovalRows
+from campaigns.store.report_rows import CALL_COLUMNS, ReportRows, Tally, Waiting
 from campaigns.store.result_rows import ResultRows
 from campaigns.store.staging import Busy
 from campaigns.store.suppression_rows import Suppression, SuppressionEvent, SuppressionRows
@@ -31,6 +33,8 @@ class Store:
         self.workspaces = WorkspaceRows(database)
         self.reports = ReportRows(database)
         self.evidence = EvidenceRows(database)
+        self.listings = ListingRows(database)
+        self.removals = RemovalRows(database)
 
     @classmethod
     def open(cls, url: str) -> Store:
@@ -48,6 +52,9 @@ class Store:
 
 
 __all__ = [
+    "ATTEMPT_ORDERS",
+    "CALL_COLUMNS",
+    "LEAD_ORDERS",
     "Account",
     "AuditedAttempt",
     "BookedAttempt",
@@ -57,11 +64,16 @@ __all__ = [
     "Gate",
     "ImportWriter",
     "ImportedFile",
+    "LiveCall",
+    "Page",
     "RecordedBlackout",
     "Reject",
+    "Remains",
     "Store",
     "StoreError",
     "Suppression",
     "SuppressionEvent",
+    "Tally",
     "Unavailable",
+    "Waiting",
 ]

@@ -39,6 +39,7 @@ def _campaign(row: sa.Row[tuple[object, ...]]) -> Campaign:
         launched_at=None if values["launched_at"] is None else from_ms(values["launched_at"]),
         running_since=None if values["running_since"] is None else from_ms(values["running_since"]),
         finished_at=None if values["finished_at"] is None else from_ms(values["finished_at"]),
+        archived_at=None if values["archived_at"] is None else from_ms(values["archived_at"]),
     )
 
 
@@ -130,6 +131,7 @@ class CampaignRows:
             now,
             launched_at=to_ms(now),
             finished_at=None,
+            archived_at=None,
         )
 
     def pause(self, campaign_id: str, reason: str, now: datetime) -> bool:

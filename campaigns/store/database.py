@@ -15,7 +15,7 @@ from typing import IO, Any, TypeVar, cast
 
 import orjson
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.pool import QueuePool
 
 from campaigns.domain.errors import CampaignsError
@@ -166,6 +166,8 @@ class Database:
         """INSERT that leaves an existing row as it is. Ask with RETURNING whether it did: rowcount does not say."""
         if self.is_sqlite:
             return sqlite.insert(table).on_conflict_do_nothing()
+        from sqlalchemy.dialects import postgresql  # where it is not used, its import is not waited for
+
         return postgresql.insert(table).on_conflict_do_nothing()
 
     def add_segment(self, connection: sa.Connection, campaign_id: str, segment: Segment) -> None:

@@ -15,6 +15,7 @@ from campaigns.store.database import Database
 from campaigns.store.events import Event, is_over, real_ms, record
 from campaigns.store.evidence_rows import add_evidence
 from campaigns.store.schema import attempts, campaigns, events, is_open, leads, suppressions
+from campaigns.store.tallies import attempt_tallies
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +256,16 @@ class RecoveryRows:
         )
         with self._db.read() as connection:
             return connection.execute(query.limit(1)).first() is not None
+
+    def unresolved_count(self, workspace: str) -> int:
+        """Attempts of the workspace that wait for a person's word."""
+        query = (
+            sa.select(sa.func.coalesce(sa.func.sum(attempt_tallies.c.attempts), 0))
+            .join(campaigns, campaigns.c.id == attempt_tallies.c.campaign_id)
+            .where(campaigns.c.workspace == workspace, attempt_tallies.c.state == AttemptState.UNRESOLVED)
+        )
+        with self._db.read() as connection:
+            return int(connection.execute(query).scalar() or 0)
 
     def unresolved(self, attempt_id: str) -> tuple[str, int] | None:
         """(campaign id, lead id) of an unresolved attempt; None when it is not unresolved."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -11,10 +12,22 @@ import sqlalchemy as sa
 
 from campaigns.domain.clock import from_ms, to_ms
 from campaigns.domain.entities import Callee
+from campaigns.domain.outcomes import CONTACTS
 from campaigns.domain.states import AttemptState, LeadState
 from campaigns.store.database import Database
 from campaigns.store.row_blocks import unpack, variables_of
-from campaigns.store.schema import attempts, campaigns, events, file_rows, files, is_open, leads, rejects
+from campaigns.store.schema import (
+    attempts,
+    campaigns,
+    events,
+    file_rows,
+    files,
+    is_open,
+    leads,
+    rejects,
+    segments,
+)
+from campaigns.store.tallies import COST_UNITS, attempt_tallies, lead_tallies
 
 _BLOCK = (
     sa.select(file_rows.c.rows)
@@ -23,17 +36,160 @@ _BLOCK = (
     .limit(1)
 )
 
+# Word for word the conditions of the partial indexes, without bound values: SQLite uses them only so.
+_PENDING = sa.text("leads.state = 'pending'")
+_HELD = sa.text("leads.state = 'held'")
+
+
+#: Of a settled call. contact: 1 if a person took it, else 0. Times in business ms; `zones` and `file_id` of its lead.
+CALL_COLUMNS = ("lead_id", "file_id", "zones", "agent_id", "from_number", "dialing_at", "placed_at", "ended_at",
+                "contact", "duration_ms", "cost_cents", "successful")  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Pending leads that are alike, due in the same step of time (0: now). used: attempts they had, together."""
+
+    callee: Callee
+    steps: int
+    leads: int
+    used: int
+
+
+@dataclass(slots=True)
+class Tally:
+    """What the database counts of a campaign all the time; reading it costs the same for ten leads and a million.
+
+    leads, attempts: by state, every state named. dialed, contacted, succeeded: leads that used up an attempt, with whom
+    somebody spoke, of whom the agent judged a call a success. outcomes: settled attempts, most frequent first.
+    deferrals: attempts that were not placed, by cause.
+    """
+
+    leads: dict[str, int] = field(default_factory=lambda: dict.fromkeys(map(str, LeadState), 0))
+    dialed: int = 0
+    contacted: int = 0
+    succeeded: int = 0
+    attempts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(map(str, AttemptState), 0))
+    outcomes: dict[str, int] = field(default_factory=dict)
+    deferrals: dict[str, int] = field(default_factory=dict)
+    cost_cents: float = 0.0
+
 
 class ReportRows:
     def __init__(self, database: Database) -> None:
         self._db = database
 
+    def tallies(self, campaign_ids: Sequence[str]) -> dict[str, Tally]:
+        """The tally of each campaign, by id."""
+        found = {campaign_id: Tally() for campaign_id in campaign_ids}
+        by_state = (
+            sa.select(
+                lead_tallies.c.campaign_id,
+                lead_tallies.c.state,
+                *(
+                    sa.func.sum(lead_tallies.c[name]).label(name)
+                    for name in ("leads", "dialed", "contacted", "succeeded")
+                ),
+            )
+            .where(lead_tallies.c.campaign_id.in_(campaign_ids))
+            .group_by(lead_tallies.c.campaign_id, lead_tallies.c.state)
+        )
+        keys = [attempt_tallies.c[name] for name in ("campaign_id", "state", "outcome", "cause")]
+        count = sa.func.sum(attempt_tallies.c.attempts).label("n")
+        by_outcome = (
+            sa.select(*keys, count, sa.func.sum(attempt_tallies.c.cost).label("cost"))
+            .where(attempt_tallies.c.campaign_id.in_(campaign_ids))
+            .group_by(*keys)
+            .order_by(count.desc(), *keys)
+        )
+        with self._db.read() as connection:
+            for row in connection.execute(by_state):
+                tally = found[row.campaign_id]
+                tally.leads[row.state] = int(row.leads)
+                tally.dialed += int(row.dialed)
+                tally.contacted += int(row.contacted)
+                tally.succeeded += int(row.succeeded)
+            for row in connection.execute(by_outcome):
+                tally, attempts_of_it = found[row.campaign_id], int(row.n)
+                tally.attempts[row.state] += attempts_of_it
+                tally.cost_cents += int(row.cost) / COST_UNITS
+                for named, counts in ((row.outcome, tally.outcomes), (row.cause, tally.deferrals)):
+                    if named and attempts_of_it:
+                        counts[named] = counts.get(named, 0) + attempts_of_it
+        return found
+
+    def tally(self, campaign_id: str) -> Tally:
+        return self.tallies([campaign_id])[campaign_id]
+
+    def fold_tallies(self) -> None:
+        """Put the tallies of PostgreSQL's connections together, so that those of ended ones do not pile up."""
+        if self._db.is_sqlite:
+            return
+        for table in (lead_tallies, attempt_tallies):
+            keys = [column.name for column in table.primary_key if column.name != "shard"]
+            counts = [column.name for column in table.c if not column.primary_key]
+            listed, sums = ", ".join(keys), ", ".join(f"sum({name})" for name in counts)
+            added = ", ".join(f"{name} = t.{name} + excluded.{name}" for name in counts)
+            # What a transaction works on is left for the next time: nobody waits for this, nor this for anybody.
+            fold = (
+                f"WITH idle AS (SELECT ctid FROM {table.name} WHERE shard <> 0 FOR UPDATE SKIP LOCKED), gone AS"
+                f" (DELETE FROM {table.name} WHERE ctid IN (SELECT ctid FROM idle) RETURNING *)"
+                f" INSERT INTO {table.name} AS t ({listed}, shard, {', '.join(counts)})"
+                f" SELECT {listed}, 0, {sums} FROM gone GROUP BY {listed}"
+                f" ON CONFLICT ({listed}, shard) DO UPDATE SET {added}"
+            )
+            with self._db.write() as connection:
+                connection.exec_driver_sql(fold)
+
+    def miscounted(self, campaign_id: str) -> list[str]:
+        """Where a tally differs from the rows, at one moment; empty when all are right."""
+
+        def ones(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
+            return sa.func.sum(sa.case((condition, 1), else_=0))
+
+        cost = sa.func.round(sa.func.coalesce(attempts.c.cost_cents, 0) * COST_UNITS)
+        kinds: dict[str, tuple[sa.ColumnElement[Any], sa.ColumnElement[Any], sa.ColumnElement[Any]]] = {
+            # name: (key, number by the rows, number by the tallies)
+            "leads": (leads.c.state, sa.func.count(), lead_tallies.c.leads),
+            "dialed leads": (leads.c.state, ones(leads.c.attempts > 0), lead_tallies.c.dialed),
+            "contacted leads": (leads.c.state, ones(leads.c.contacted), lead_tallies.c.contacted),
+            "succeeded leads": (leads.c.state, ones(leads.c.succeeded), lead_tallies.c.succeeded),
+            "attempts": (attempts.c.state, sa.func.count(), attempt_tallies.c.attempts),
+            "outcomes": (
+                sa.func.coalesce(attempts.c.outcome, ""), sa.func.count(), attempt_tallies.c.attempts,
+            ),
+            "cost": (attempts.c.state, sa.func.sum(sa.cast(cost, sa.BigInteger)), attempt_tallies.c.cost),
+        }  # fmt: skip
+        parts = []
+        for name, (key, by_rows, by_tallies) in kinds.items():
+            rows, tallied = (leads, lead_tallies) if "leads" in name else (attempts, attempt_tallies)
+            tallied_key = tallied.c.outcome if name == "outcomes" else tallied.c.state
+            parts.append(
+                sa.select(sa.literal(name).label("name"), key.label("key"), by_rows.label("n"))
+                .where(rows.c.campaign_id == campaign_id)
+                .group_by(key)
+            )
+            parts.append(
+                sa.select(sa.literal(name), tallied_key, -sa.func.sum(by_tallies))
+                .where(tallied.c.campaign_id == campaign_id)
+                .group_by(tallied_key)
+            )
+        # One statement: the two are compared as of one moment.
+        both = sa.union_all(*parts).subquery()
+        apart = sa.func.sum(both.c.n)
+        query = sa.select(both.c.name, both.c.key, apart).group_by(both.c.name, both.c.key).having(apart != 0)
+        with self._db.read() as connection:
+            return [
+                f"{name}, {key or 'none'}: {int(-difference):+} in the tally"
+                for name, key, difference in connection.execute(query)
+            ]
+
     def lead_counts(self, campaign_id: str) -> dict[str, int]:
-        """Leads by state, every state named."""
+        """Leads by state, every state named, counted from the rows."""
         return self._counts(leads, campaign_id, [state.value for state in LeadState])
 
     def attempt_counts(self, campaign_id: str) -> dict[str, int]:
-        """Attempts by state, every state named."""
+        """Attempts by state, every state named, counted from the rows."""
         return self._counts(attempts, campaign_id, [state.value for state in AttemptState])
 
     def leads_up_to(self, campaign_id: str, enough: int) -> int:
@@ -52,49 +208,46 @@ class ReportRows:
             found: dict[str, int] = dict(connection.execute(query).all())
         return {state: found.get(state, 0) for state in states}
 
-    def outcomes(self, campaign_id: str) -> dict[str, int]:
-        """Settled attempts by outcome."""
-        query = (
-            sa.select(attempts.c.outcome, sa.func.count())
-            .where(attempts.c.campaign_id == campaign_id, attempts.c.outcome.is_not(None))
-            .group_by(attempts.c.outcome)
-            .order_by(sa.func.count().desc())
-        )
-        with self._db.read() as connection:
-            return dict(connection.execute(query).all())
-
-    def leads_with_outcome(self, campaign_id: str, outcomes: Collection[str]) -> int:
-        """Leads of which at least one attempt came to one of the outcomes."""
-        query = sa.select(sa.func.count(sa.distinct(attempts.c.lead_id))).where(
-            attempts.c.campaign_id == campaign_id, attempts.c.outcome.in_(list(outcomes))
-        )
-        with self._db.read() as connection:
-            return int(connection.execute(query).scalar() or 0)
-
     def rejected_rows(self, campaign_id: str) -> int:
         """Rows of the campaign's files that did not become a lead, duplicates included."""
         query = sa.select(sa.func.count()).where(rejects.c.campaign_id == campaign_id)
         with self._db.read() as connection:
             return int(connection.execute(query).scalar() or 0)
 
-    def money_and_time(self, campaign_id: str) -> dict[str, Any]:
-        """Sums over the campaign's attempts: cost in cents, busy slot-seconds, first and last dial (business)."""
-        query = sa.select(
-            sa.func.coalesce(sa.func.sum(attempts.c.cost_cents), 0.0),
-            sa.func.coalesce(sa.func.sum(attempts.c.ended_at - attempts.c.placed_at), 0),
-            sa.func.min(attempts.c.dialing_at),
-            sa.func.max(attempts.c.dialing_at),
-            sa.func.count(attempts.c.call_id),
-        ).where(attempts.c.campaign_id == campaign_id)
+    def call_chunks(self, campaign_id: str, size: int) -> Iterator[Sequence[tuple[Any, ...]]]:
+        """The campaign's settled calls in no order, so many at a time: tuples of CALL_COLUMNS."""
+        taken = sa.case((attempts.c.outcome.in_([str(outcome) for outcome in CONTACTS]), 1), else_=0)
+        own: dict[str, sa.ColumnElement[Any]] = {
+            "contact": taken, "zones": leads.c.zones, "file_id": leads.c.file_id,
+        }  # fmt: skip
+        query = (
+            sa.select(*(own[name] if name in own else attempts.c[name] for name in CALL_COLUMNS))
+            .join(leads, leads.c.id == attempts.c.lead_id)
+            .where(attempts.c.campaign_id == campaign_id, attempts.c.state == AttemptState.SETTLED)
+        )
         with self._db.read() as connection:
-            cost, busy, first, last, calls = connection.execute(query).one()
-        return {
-            "cost_cents": float(cost),
-            "busy_seconds": float(busy) / 1000,
-            "first_dial": None if first is None else from_ms(first),
-            "last_dial": None if last is None else from_ms(last),
-            "calls": int(calls),
-        }
+            if not self._db.is_sqlite:
+                for rows in connection.execution_options(yield_per=size).execute(query).partitions(size):
+                    yield [tuple(row) for row in rows]
+                return
+            # SQLite's own tuples: rows of SQLAlchemy would take half as long again.
+            cursor: Any = connection.execute(query).cursor
+            while found := cursor.fetchmany(size):
+                yield found
+
+    def seconds_per_call(self, campaign_id: str, latest: int = 300) -> tuple[float, int]:
+        """(business seconds for which a call held its line, on average over the latest ones; how many they are)."""
+        recent = (
+            sa.select((attempts.c.ended_at - attempts.c.claimed_at).label("held"))
+            .where(attempts.c.campaign_id == campaign_id, attempts.c.ended_at.is_not(None))
+            .order_by(attempts.c.claimed_at.desc())
+            .limit(latest)
+            .subquery()
+        )
+        query = sa.select(sa.func.coalesce(sa.func.avg(recent.c.held), 0), sa.func.count(recent.c.held))
+        with self._db.read() as connection:
+            held, calls = connection.execute(query).one()
+        return float(held) / 1000, int(calls)
 
     def attempts_per_lead(self, campaign_id: str) -> dict[int, int]:
         """How many leads used how many (charged) attempts, untried ones left out."""
@@ -107,16 +260,6 @@ class ReportRows:
         with self._db.read() as connection:
             return dict(connection.execute(query).all())
 
-    def busiest_moments(self, campaign_id: str) -> list[tuple[datetime, datetime]]:
-        """(placed, ended) of each call of the campaign, in the order of their start."""
-        query = (
-            sa.select(attempts.c.placed_at, attempts.c.ended_at)
-            .where(attempts.c.campaign_id == campaign_id, attempts.c.ended_at.is_not(None))
-            .order_by(attempts.c.placed_at)
-        )
-        with self._db.read() as connection:
-            return [(from_ms(a), from_ms(b)) for a, b in connection.execute(query)]
-
     def due(self, campaign_id: str, now: datetime) -> int:
         """Pending leads whose time has come, whatever their windows say."""
         query = sa.select(sa.func.count()).where(
@@ -127,19 +270,64 @@ class ReportRows:
         with self._db.read() as connection:
             return int(connection.execute(query).scalar() or 0)
 
-    def earliest_pending(self, campaign_id: str) -> list[tuple[Callee, datetime, int]]:
+    def earliest_pending(self, campaign_id: str) -> list[tuple[Callee, datetime]]:
+        """(callee, earliest next attempt) of the pending leads, one for those that are alike.
+
+        One probe of an index per segment, flat in the size of the list.
+        """
+        earliest = (
+            sa.select(sa.func.min(leads.c.next_attempt_at))
+            .where(
+                leads.c.campaign_id == segments.c.campaign_id,
+                leads.c.zones == segments.c.zones,
+                leads.c.jurisdictions == segments.c.jurisdictions,
+                leads.c.priority == segments.c.priority,
+                _PENDING,
+            )
+            .scalar_subquery()
+        )
+        query = sa.select(segments.c.zones, segments.c.jurisdictions, earliest.label("at")).where(
+            segments.c.campaign_id == campaign_id
+        )
+        found: dict[Callee, int] = {}
+        with self._db.read() as connection:
+            for zones, jurisdictions, at in connection.execute(query):
+                if at is not None:
+                    callee = Callee.of(zones, jurisdictions)
+                    found[callee] = min(at, found.get(callee, at))
+        return [(callee, from_ms(at)) for callee, at in found.items()]
+
+    def pending_groups(self, campaign_id: str) -> list[tuple[Callee, datetime, int]]:
         """(callee, earliest next attempt, how many) of the pending leads, one for those that are alike."""
         query = (
             sa.select(
                 leads.c.zones, leads.c.jurisdictions, sa.func.min(leads.c.next_attempt_at), sa.func.count()
             )
-            .where(leads.c.campaign_id == campaign_id, leads.c.state == LeadState.PENDING)
+            .where(leads.c.campaign_id == campaign_id, _PENDING)
             .group_by(leads.c.zones, leads.c.jurisdictions)
         )
         with self._db.read() as connection:
             return [
                 (Callee.of(zones, jurisdictions), from_ms(at), count)
                 for zones, jurisdictions, at, count in connection.execute(query)
+            ]
+
+    def waiting(self, campaign_id: str, now: datetime, step_ms: int) -> list[Waiting]:
+        """The pending leads in groups: what a forecast starts from. Reads each of them once."""
+        at = to_ms(now)
+        late = sa.case((leads.c.next_attempt_at <= at, 0), else_=(leads.c.next_attempt_at - at) / step_ms + 1)
+        steps = sa.cast(sa.func.floor(late) if not self._db.is_sqlite else late, sa.BigInteger).label("steps")
+        query = (
+            sa.select(
+                leads.c.zones, leads.c.jurisdictions, steps, sa.func.count(), sa.func.sum(leads.c.attempts)
+            )
+            .where(leads.c.campaign_id == campaign_id, _PENDING)
+            .group_by(leads.c.zones, leads.c.jurisdictions, steps)
+        )
+        with self._db.read() as connection:
+            return [
+                Waiting(Callee.of(zones, jurisdictions), int(late), int(count), int(used))
+                for zones, jurisdictions, late, count, used in connection.execute(query)
             ]
 
     def leads_of_number(self, phone: str, campaign_id: str | None = None) -> list[dict[str, Any]]:
@@ -170,7 +358,7 @@ class ReportRows:
         """(code, remedy, leads) of what waits for a person."""
         query = (
             sa.select(leads.c.hold_code, leads.c.hold_remedy, sa.func.count())
-            .where(leads.c.campaign_id == campaign_id, leads.c.state == LeadState.HELD)
+            .where(leads.c.campaign_id == campaign_id, _HELD)
             .group_by(leads.c.hold_code, leads.c.hold_remedy)
             .order_by(leads.c.hold_code)
         )
@@ -266,14 +454,3 @@ class ReportRows:
         latest = sa.select(events.c.at).order_by(events.c.id.desc()).limit(1000).subquery()
         with self._db.read() as connection:
             return connection.execute(sa.select(sa.func.max(latest.c.at))).scalar()
-
-    def events(self, campaign_id: str, limit: int) -> list[dict[str, Any]]:
-        """The campaign's latest events, newest first."""
-        query = (
-            sa.select(events)
-            .where(events.c.campaign_id == campaign_id)
-            .order_by(events.c.id.desc())
-            .limit(limit)
-        )
-        with self._db.read() as connection:
-            return [dict(row._mapping) for row in connection.execute(query)]

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from campaigns.domain.clock import from_ms, to_ms
 from campaigns.domain.entities import Callee, CallResult, CampaignOptions, LeadOutcome, OpenCall
-from campaigns.domain.outcomes import Outcome
+from campaigns.domain.outcomes import CONTACTS, Outcome
 from campaigns.domain.pacing import Segment
 from campaigns.domain.retry import Exhausted, Hold, Reached
 from campaigns.domain.states import AttemptState, LeadState
@@ -22,8 +22,8 @@ from campaigns.store.suppression_rows import suppress_in
 
 #: Priority of a lead that asked to be called back: before every other.
 CALLBACK_PRIORITY = 0
-_FINISHED = ("disconnection_reason", "in_voicemail", "duration_ms", "cost_cents", "sentiment", "summary",
-             "recording_url", "transcript")  # fmt: skip
+_FINISHED = ("disconnection_reason", "in_voicemail", "duration_ms", "cost_cents", "successful", "sentiment",
+             "summary", "recording_url", "transcript")  # fmt: skip
 
 
 def _result_columns(result: CallResult) -> dict[str, object]:
@@ -167,7 +167,7 @@ class ResultRows:
                 return False
             row = connection.execute(
                 sa.select(attempts.c.lead_id, attempts.c.campaign_id, attempts.c.phone, attempts.c.dialing_at,
-                          leads.c.zones, leads.c.jurisdictions, campaigns.c.state)
+                          attempts.c.successful, leads.c.zones, leads.c.jurisdictions, campaigns.c.state)
                 .join(campaigns, campaigns.c.id == attempts.c.campaign_id)
                 .join(leads, leads.c.id == attempts.c.lead_id)
                 .where(attempts.c.id == attempt_id)
@@ -176,6 +176,10 @@ class ResultRows:
             values: dict[str, object] = {"outcome": lead.outcome, "last_attempt_at": row.dialing_at}
             if lead.charged:
                 values["attempts"] = leads.c.attempts + 1
+            if lead.outcome in CONTACTS:
+                values["contacted"] = True
+            if row.successful:
+                values["succeeded"] = True
             decision = lead.decision
             why: str | None = None
             if isinstance(decision, Reached):

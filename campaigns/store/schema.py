@@ -24,7 +24,7 @@ from campaigns.domain.states import (
 )
 
 #: The migration that this code works with; `Store.open` migrates older databases and refuses newer ones.
-HEAD_REVISION = "0003"
+HEAD_REVISION = "0005"
 
 metadata = sa.MetaData(
     naming_convention={
@@ -88,6 +88,8 @@ workspaces = sa.Table(
     _ms("shrunk_until_real"),
     _ms("next_poll_real"),
     sa.Column("poll_credit", sa.Float, nullable=False, server_default="0"),
+    # The virtual clock of a simulated run in progress, as `domain.clock.parse_clock` reads it.
+    sa.Column("clock", sa.Text),
 )
 
 campaigns = sa.Table(
@@ -106,6 +108,8 @@ campaigns = sa.Table(
     _ms("launched_at"),
     _ms("running_since"),
     _ms("finished_at"),
+    # Out of sight for `status`, with everything kept.
+    _ms("archived_at"),
     sa.CheckConstraint(f"state IN ({listed(CampaignState)})", name="state"),
     sa.CheckConstraint("state <> 'paused' OR reason IS NOT NULL", name="paused_has_reason"),
     sa.CheckConstraint("resume_at IS NULL OR state = 'paused'", name="only_paused_resume"),
@@ -177,6 +181,9 @@ leads = sa.Table(
     sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
     sa.Column("outcome", sa.Text),
     _ms("last_attempt_at"),
+    # Whether somebody was ever spoken to, and whether the agent judged one of the calls a success.
+    sa.Column("contacted", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("succeeded", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("hold_code", sa.Text),
     sa.Column("hold_remedy", sa.Text),
     sa.Column("external_id", sa.Text, nullable=False),
@@ -211,6 +218,16 @@ leads = sa.Table(
         postgresql_where=sa.text("state = 'pending'"),
     ),
     sa.Index("ix_leads_by_state", "campaign_id", "state", "next_attempt_at"),
+    sa.Index(
+        # With the state, which is the same in all of it: otherwise SQLite reads the rows as well.
+        "ix_leads_held",
+        "campaign_id",
+        "state",
+        "hold_code",
+        "hold_remedy",
+        sqlite_where=sa.text("state = 'held'"),
+        postgresql_where=sa.text("state = 'held'"),
+    ),
 )
 
 #: Which zones, jurisdictions and priorities a campaign's leads have: the probes of a claim, without reading the leads.
@@ -259,6 +276,8 @@ attempts = sa.Table(
     sa.Column("in_voicemail", sa.Boolean),
     sa.Column("duration_ms", sa.BigInteger),
     sa.Column("cost_cents", sa.Float),
+    # Of the analysis: whether the agent did what it was to do; null without an analysis.
+    sa.Column("successful", sa.Boolean),
     sa.Column("sentiment", sa.Text),
     sa.Column("summary", sa.Text),
     sa.Column("recording_url", sa.Text),

@@ -46,6 +46,16 @@ class WorkspaceRows:
         with self._db.write() as connection:
             connection.execute(self._db.insert_ignore(workspaces).values(name=name))
 
+    def set_clock(self, name: str, spec: str | None) -> None:
+        """Note by which virtual clock the workspace's campaigns go now; None = by none."""
+        with self._db.write() as connection:
+            connection.execute(sa.update(workspaces).where(workspaces.c.name == name).values(clock=spec))
+
+    def clock(self, name: str) -> str | None:
+        """The virtual clock that was noted."""
+        with self._db.read() as connection:
+            return connection.execute(sa.select(workspaces.c.clock).where(workspaces.c.name == name)).scalar()
+
     def account(self, name: str) -> Account:
         with self._db.read() as connection:
             row = connection.execute(sa.select(workspaces).where(workspaces.c.name == name)).first()

@@ -25,6 +25,7 @@ from tests.benchmarks.first_dial import first_dial
 from tests.benchmarks.gate import gate
 from tests.benchmarks.help import command_help
 from tests.benchmarks.imports import import_rate
+from tests.benchmarks.looking import report, status, watch
 from tests.benchmarks.memory import memory_at_rest
 from tests.benchmarks.recovery import adoption, recovery
 from tests.benchmarks.slots import slots
@@ -43,6 +44,9 @@ FIGURES: dict[str, Callable[[bool], Figure]] = {
     "help": command_help,
     "recovery": recovery,
     "adoption": adoption,
+    "status": status,
+    "report": report,
+    "watch": watch,
 }
 
 

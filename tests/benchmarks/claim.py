@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from campaigns.compliance import rules_for
 from campaigns.domain.clock import to_ms
+from campaigns.domain.entities import Campaign
 from campaigns.domain.pacing import Segment
 from campaigns.leads.places import regions_of_country
 from campaigns.retell import RetellClient
@@ -50,7 +51,7 @@ class _Still:
         return _HALF_PAST
 
 
-def _segments() -> list[Segment]:
+def all_segments() -> list[Segment]:
     """Every zone of every state and territory by itself, and all of a state's together where it has several."""
     found: list[Segment] = []
     for region in regions_of_country("US"):
@@ -75,7 +76,7 @@ def claim(quick: bool) -> Figure:
     sizes = (4_000, 40_000) if quick else (10_000, 100_000, 1_000_000)
     rounds = 20 if quick else 300
     made: list[_Size] = []
-    segments = _segments()
+    segments = all_segments()
     rules = rules_for("us-sales", ())
     open_now = sum(rules.until(segment.callee, _HALF_PAST) is not None for segment in segments)
     with stage.folder() as where:
@@ -134,10 +135,20 @@ def _filled(path: Path, rows: int, segments: Sequence[Segment]) -> _Size:
     clock = _Still()
     now = clock.now()
     campaign = cycle.campaign(store, "bench", now, profile="us-sales")
+    fill(store, campaign, rows, now, segments)
+    with closing(store.database.engine.raw_connection()) as connection:
+        connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").close()
+    store.campaigns.launch(campaign.id, now)
+    retell = RetellClient(stage.KEY, "http://127.0.0.1:9")  # nobody is asked
+    return _Size(rows, store, replace(cycle.context(store, retell), clock=clock), [], [], [], [])
+
+
+def fill(store: Store, campaign: Campaign, rows: int, now: datetime, segments: Sequence[Segment]) -> None:
+    """Give a campaign so many leads, all due, spread over the segments."""
     with store.imports.writer(campaign.id, now) as writer:
         writer.begin("bench.csv", "0" * 64, 0, ["phone_number"], "bench")
         writer.finish({"accepted": rows})
-    file_id = writer.file_id
+    file_id = store.imports.files(campaign.id)[-1].id
     due = to_ms(now) - 3_600_000
     with store.database.write() as connection:
         connection.execute(
@@ -152,11 +163,6 @@ def _filled(path: Path, rows: int, segments: Sequence[Segment]) -> _Size:
         )
         for segment in segments:
             store.database.add_segment(connection, campaign.id, segment)
-    with closing(store.database.engine.raw_connection()) as connection:
-        connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").close()
-    store.campaigns.launch(campaign.id, now)
-    retell = RetellClient(stage.KEY, "http://127.0.0.1:9")  # nobody is asked
-    return _Size(rows, store, replace(cycle.context(store, retell), clock=clock), [], [], [], [])
 
 
 def _claim_once(size: _Size, counted: bool) -> None:

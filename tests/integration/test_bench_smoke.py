@@ -12,7 +12,19 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-FIGURES = ("slots", "recovery", "adoption", "claim", "gate", "east_first", "dial_cycle_cpu", "help")
+FIGURES = (
+    "slots",
+    "recovery",
+    "adoption",
+    "claim",
+    "gate",
+    "east_first",
+    "dial_cycle_cpu",
+    "help",
+    "status",
+    "report",
+    "watch",
+)
 
 
 def bench(*arguments: str) -> subprocess.Popen[str]:
@@ -112,6 +124,14 @@ def test_claims_were_made_from_every_size(lines: dict[str, dict[str, Any]]) -> N
     assert list(sizes) == ["4000", "40000"]
     for measured in sizes.values():
         assert 0 < measured["median_ms"] <= measured["p99_ms"]
+
+
+def test_looking_was_measured_on_what_is_there(lines: dict[str, dict[str, Any]]) -> None:
+    assert lines["status"]["help_ms"] > 0
+    assert lines["status"]["value"] <= lines["status"]["worst_ms"]
+    assert lines["report"]["peak_mib"] > 0
+    assert lines["watch"]["value"] > 0
+    assert lines["watch"]["commit_beside_to_alone"] > 0
 
 
 def test_a_figure_that_does_not_exist_is_a_wrong_use() -> None:

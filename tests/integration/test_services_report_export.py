@@ -10,15 +10,18 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from services_world import START, WORKSPACE, World, phone
 
+from campaigns.domain.clock import to_ms
 from campaigns.domain.states import AttemptState, LeadState
 from campaigns.services.export import RESULT_COLUMNS, export_results
+from campaigns.services.figures import report, slot_use
 from campaigns.services.imports import import_file
-from campaigns.services.report import iso, slot_use, status, summarize
+from campaigns.services.report import iso, status
 from campaigns.services.results import poll
 
 CONTRACT = [
@@ -146,7 +149,7 @@ def test_the_closing_figures(world: World) -> None:
         world.dial_all()
         world.after(hours=1)
         world.poll_and_settle()
-    shown = summarize(world.store, campaign, world.clock.now()).document()
+    shown = report(world.store, campaign, world.clock.now()).document()
     assert shown["calls"] == 6
     assert shown["dialed_leads"] == 4
     assert shown["contact_rate"] == 0.5
@@ -160,7 +163,7 @@ def test_the_closing_figures(world: World) -> None:
 
 
 def test_a_campaign_without_a_dial_has_no_rates(world: World) -> None:
-    shown = summarize(world.store, world.campaign("spring", 1, launch=False), START).document()
+    shown = report(world.store, world.campaign("spring", 1, launch=False), START).document()
     assert (shown["calls"], shown["contact_rate"], shown["slot_use"], shown["slot_use_busy"]) == (
         0,
         None,
@@ -171,6 +174,13 @@ def test_a_campaign_without_a_dial_has_no_rates(world: World) -> None:
 
 def span(start: float, end: float) -> tuple[datetime, datetime]:
     return START + timedelta(seconds=start), START + timedelta(seconds=end)
+
+
+def used(
+    calls: list[tuple[datetime, datetime]], slots: int, last: datetime
+) -> tuple[float | None, float | None]:
+    starts, ends = (np.array([to_ms(call[n]) for call in calls], dtype=np.int64) for n in (0, 1))
+    return slot_use(starts, ends, slots, to_ms(last))
 
 
 @pytest.mark.parametrize(
@@ -195,14 +205,14 @@ def test_slot_use(
     last: float,
     expected: tuple[float | None, float | None],
 ) -> None:
-    assert slot_use(calls, slots, START + timedelta(seconds=last)) == expected
+    assert used(calls, slots, START + timedelta(seconds=last)) == expected
 
 
 @given(st.lists(st.tuples(st.floats(0, 1000), st.floats(0.1, 500)), min_size=1, max_size=30))
 def test_slot_use_is_a_share_when_the_slots_were_kept(spans: list[tuple[float, float]]) -> None:
     calls = sorted(span(start, start + length) for start, length in spans)
     most = max(sum(a <= start < b for a, b in calls) for start, _ in calls)
-    whole, busy = slot_use(calls, most, calls[-1][0])
+    whole, busy = used(calls, most, calls[-1][0])
     for use in (whole, busy):
         assert use is None or 0 <= use <= 1 + 1e-6
     assert whole is None or busy is None or busy >= whole - 1e-6

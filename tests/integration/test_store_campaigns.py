@@ -123,7 +123,7 @@ def test_the_times_and_reason_of_a_campaign_follow_its_state(steps: Steps) -> No
     assert look() == (C.RUNNING, None, NOW, NOW, None)
     rows.pause(campaign_id, "lunch", NOW)
     assert look() == (C.PAUSED, "lunch", NOW, NOW, None)
-    assert steps.store.reports.events(campaign_id, 1)[0]["detail"] == "lunch"
+    assert steps.store.listings.events(campaign_id, 1)[::-1][0]["detail"] == "lunch"
     rows.resume(campaign_id, LATER)
     assert look() == (C.RUNNING, None, NOW, LATER, None)
     rows.complete_if_done(campaign_id, LATER)
@@ -145,7 +145,7 @@ def test_a_draft_without_a_file_can_be_discarded(steps: Steps) -> None:
     launched = steps.campaign("launched")
     assert not rows.discard_draft(launched)
     assert [found.id for found in rows.listed()] == sorted([filled, launched])
-    assert steps.store.reports.events(empty, 10) == []
+    assert steps.store.listings.events(empty, 10)[::-1] == []
     assert steps.draft("empty")  # the name is free again
 
 
@@ -182,7 +182,7 @@ def test_cancelling_takes_the_waiting_leads_along_and_leaves_calls_alone(steps: 
         ("lead", "held", "cancelled"),
         ("lead", "pending", "cancelled"),
     ]
-    for event in steps.store.reports.events(campaign_id, 3):
+    for event in steps.store.listings.events(campaign_id, 3)[::-1]:
         assert event["at_real"] >= asked, "real time, not the business time of a simulated run"
 
 

@@ -14,6 +14,10 @@ import sqlalchemy as sa
 from store_steps import EAST, NOW, WEST, WORKSPACE, Steps, gate, group, phone, plan
 
 from campaigns.domain.caps import Cap
+from campaigns.domain.clock import SystemClock
+from campaigns.domain.states import AttemptState, LeadState
+from campaigns.services.looking import Looker
+from campaigns.services.report import status
 from campaigns.store import Store
 
 GROUPS = [[group(zones, priority)] for priority in (0, 5) for zones in (EAST, WEST)]
@@ -107,3 +111,27 @@ def test_recent_dials_and_the_end_of_a_campaign_are_found_by_index(steps: Steps)
         if text.startswith("SCAN") and "CONSTANT ROW" not in text and "VIRTUAL" not in text
     ]
     assert not [text for text in texts if "TEMP B-TREE" in text]
+
+
+def test_a_status_and_a_look_scan_nothing(steps: Steps) -> None:
+    """Neither the leads nor the attempts are read through, whatever is asked of a campaign that runs."""
+    campaign_id = steps.campaign("spring", *map(phone, range(30)))
+    steps.load(campaign_id, phone(90), state=LeadState.HELD, hold=("unknown_timezone", "name it"))
+    for state in AttemptState:
+        steps.attempt(campaign_id, state)
+    looker = Looker(steps.store, lambda _: SystemClock())
+    campaign = steps.store.campaigns.get(campaign_id)
+    assert campaign is not None
+
+    def look() -> None:
+        status(steps.store, campaign, NOW)
+        looker.look(5)
+
+    plans = _plans(steps, look)
+    texts = [text for lines in plans.values() for _, _, text in lines]
+    # The one forecast reads the index of what is pending; it is made seldom, as its share of the time allows.
+    [groups] = [lines for sql, lines in plans.items() if "AS steps" in sql]
+    assert "ix_leads_due" in groups[0][2]
+    for table in ("leads", "attempts", "events", "rejects"):
+        assert not [text for text in texts if text.startswith(f"SCAN {table}") and "INDEX" not in text], table
+    assert [text for text in texts if "leads USING COVERING INDEX ix_leads_held" in text]

@@ -11,7 +11,7 @@ from campaigns.domain.clock import to_ms
 from campaigns.domain.entities import CallResult, LeadOutcome
 from campaigns.domain.retry import Exhausted, RetryAt
 from campaigns.domain.states import AttemptState, LeadState
-from campaigns.store import Reject
+from campaigns.store import CALL_COLUMNS, Reject
 
 A = AttemptState
 HOUR = timedelta(hours=1)
@@ -24,6 +24,7 @@ def test_counts_name_every_state(steps: Steps) -> None:
         steps.attempt(campaign_id, state)
     reports = steps.store.reports
     assert reports.attempt_counts(campaign_id) == dict.fromkeys(AttemptState, 1)
+    assert reports.tally(campaign_id).attempts == reports.attempt_counts(campaign_id)
     leads = reports.lead_counts(campaign_id)
     assert set(leads) == set(LeadState)
     assert sum(leads.values()) == 10
@@ -31,7 +32,7 @@ def test_counts_name_every_state(steps: Steps) -> None:
     assert reports.lead_counts("none") == dict.fromkeys(LeadState, 0)
     assert reports.leads_up_to(campaign_id, 4) == 4
     assert reports.leads_up_to(campaign_id, 400) == 10
-    assert reports.outcomes(campaign_id) == {"human": 1}
+    assert reports.tally(campaign_id).outcomes == {"human": 1}
 
 
 def _called(steps: Steps, campaign_id: str, outcome: str, minutes: int, last: bool = True) -> str:
@@ -51,23 +52,18 @@ def _called(steps: Steps, campaign_id: str, outcome: str, minutes: int, last: bo
 def test_money_time_and_outcomes(steps: Steps) -> None:
     campaign_id = steps.campaign("spring", phone(1), phone(2))
     reports = steps.store.reports
-    assert reports.money_and_time(campaign_id) == {
-        "cost_cents": 0.0, "busy_seconds": 0.0, "first_dial": None, "last_dial": None, "calls": 0,
-    }  # fmt: skip
-    assert reports.busiest_moments(campaign_id) == reports.analysis_fields(campaign_id) == []
+    assert reports.analysis_fields(campaign_id) == []
     for minutes, outcome, last in [(0, "busy", False), (5, "busy", True), (9, "no_answer", True)]:
         _called(steps, campaign_id, outcome, minutes, last)
     steps.store.campaigns.pause(campaign_id, "lunch", NOW + HOUR)
-    assert reports.money_and_time(campaign_id) == {
-        "cost_cents": 31.5,
-        "busy_seconds": 360.0,
-        "first_dial": NOW,
-        "last_dial": NOW + timedelta(minutes=9),
-        "calls": 3,
-    }
-    assert reports.outcomes(campaign_id) == {"busy": 2, "no_answer": 1}
-    moments = [(NOW + timedelta(minutes=m), NOW + timedelta(minutes=m + 2)) for m in (0, 5, 9)]
-    assert reports.busiest_moments(campaign_id) == moments
+    assert reports.tally(campaign_id).cost_cents == 31.5
+    assert reports.seconds_per_call(campaign_id) == (120.0, 3)
+    assert reports.seconds_per_call(campaign_id, latest=1) == (120.0, 1)
+    chunks = list(reports.call_chunks(campaign_id, 2))
+    assert [len(rows) for rows in chunks] == [2, 1]
+    listed = [dict(zip(CALL_COLUMNS, row, strict=True)) for rows in chunks for row in rows]
+    assert {(call["zones"], call["duration_ms"], call["contact"]) for call in listed} == {(EAST, 60_000, 0)}
+    assert reports.tally(campaign_id).outcomes == {"busy": 2, "no_answer": 1}
     assert reports.analysis_fields(campaign_id) == ["field_busy", "field_no_answer"]
     assert reports.latest_business_ms() == to_ms(NOW + HOUR)
     assert sum(k * n for k, n in reports.attempts_per_lead(campaign_id).items()) == 3
@@ -79,10 +75,6 @@ def test_leads_with_an_outcome_are_counted_once(steps: Steps) -> None:
     _called(steps, campaign_id, "busy", 5, last=False)
     _called(steps, campaign_id, "no_answer", 9)
     reports = steps.store.reports
-    assert reports.leads_with_outcome(campaign_id, ["busy"]) == 1
-    assert reports.leads_with_outcome(campaign_id, ["busy", "no_answer"]) == 1
-    assert reports.leads_with_outcome(campaign_id, ["human"]) == 0
-    assert reports.leads_with_outcome(campaign_id, []) == 0
     assert reports.attempts_per_lead(campaign_id) == {3: 1}
 
 
@@ -123,7 +115,7 @@ def test_what_is_due_and_what_comes_next(steps: Steps) -> None:
     reports = steps.store.reports
     assert reports.due(campaign_id, NOW) == 2
     assert reports.due(campaign_id, NOW + 3 * HOUR) == 4
-    assert {callee.zones: (due, count) for callee, due, count in reports.earliest_pending(campaign_id)} == {
+    assert {callee.zones: (due, count) for callee, due, count in reports.pending_groups(campaign_id)} == {
         (EAST,): (NOW - HOUR, 2),
         (EAST, WEST): (NOW + HOUR, 1),
         (): (NOW + 2 * HOUR, 1),
@@ -156,12 +148,12 @@ def test_rejected_rows_are_counted_over_all_files(steps: Steps) -> None:
 def test_the_latest_events_come_first(steps: Steps) -> None:
     campaign_id = steps.campaign("spring", phone(1))
     steps.attempt(campaign_id, A.DIALING)
-    newest = steps.store.reports.events(campaign_id, 2)
+    newest = steps.store.listings.events(campaign_id, 2)[::-1]
     assert [(event["subject"], event["to_state"]) for event in newest] == [
         ("attempt", "dialing"), ("attempt", "claimed"),
     ]  # fmt: skip
-    assert len(steps.store.reports.events(campaign_id, 100)) == len(steps.happened())
-    assert steps.store.reports.events("none", 5) == []
+    assert len(steps.store.listings.events(campaign_id, 100)[::-1]) == len(steps.happened())
+    assert steps.store.listings.events("none", 5)[::-1] == []
 
 
 def test_nothing_happened_yet(steps: Steps) -> None:
@@ -175,8 +167,8 @@ def test_reading_changes_nothing(steps: Steps, state: AttemptState) -> None:
     before = steps.everything()
     reports = steps.store.reports
     for read in (
-        reports.lead_counts, reports.attempt_counts, reports.outcomes, reports.rejected_rows,
-        reports.money_and_time, reports.attempts_per_lead, reports.busiest_moments,
+        reports.lead_counts, reports.attempt_counts, reports.tally, reports.rejected_rows, reports.miscounted,
+        reports.seconds_per_call, reports.attempts_per_lead,
         reports.earliest_pending, reports.held, reports.analysis_fields,
     ):  # fmt: skip
         read(campaign_id)
