@@ -26,7 +26,7 @@ ROWS = [f"{number},=SUM(1),{zone}" for number, zone in [
 def spring(cli: Cli) -> Cli:
     """Three pending leads, and one that is held."""
     cli.ok("create", "spring", "--from", "+14155550100")
-    cli.ok("import", cli.leads(rows=ROWS, header="phone,name,timezone"), "--campaign", "spring")
+    cli.ok("import", cli.leads(rows=ROWS, header="phone,external_id,timezone"), "--campaign", "spring")
     return cli
 
 
@@ -93,6 +93,7 @@ def test_leads_as_a_table_for_spreadsheets_have_no_formula(spring: Cli) -> None:
         shown = dict(zip(header, row, strict=True))
         assert shown["phone"].lstrip("'") == document["phone"]
         assert shown["contacted"] == "false"
+        assert shown["external_id"] == "'=SUM(1)"
         assert all(cell[:1] not in ("=", "@", "\t") for cell in row)
 
 

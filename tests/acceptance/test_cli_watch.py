@@ -118,11 +118,12 @@ def test_ctrl_c_ends_it_quietly(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> No
     def interrupt(_: float) -> None:
         signal.raise_signal(signal.SIGINT)
 
+    before = signal.getsignal(signal.SIGINT)
     monkeypatch.setattr("campaigns.cli.watch.time.sleep", interrupt)
     said = cli("watch")
     assert (said.code, said.err) == (0, "")
     assert "draft" in said.out
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])

@@ -82,7 +82,7 @@ def books(tmp_path: Path, migrated_sqlite: Path) -> Iterator[Books]:
 def test_right_books_hold(books: Books) -> None:
     found = books.audit()
     assert found.holds
-    assert len(found.checks) == 9
+    assert len(found.checks) == 10
     assert books.failures() == {}
     document = found.document()
     assert (document["campaign"], document["holds"]) == ("spring", True)

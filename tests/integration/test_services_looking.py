@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from services_world import START, WORKSPACE, World, phone
 
 from campaigns.domain.entities import Campaign
@@ -201,7 +202,16 @@ def test_a_deleted_campaign_leaves_one_event_and_its_do_not_call_requests(
             query = f"SELECT count(*) FROM {table} WHERE campaign_id = :id"
             return int(connection.exec_driver_sql(query, of_it).scalar() or 0)
 
-        tables = ("leads", "attempts", "files", "segments", "rejects", "lead_tallies", "attempt_tallies")
+        tables = (
+            "leads",
+            "attempts",
+            "files",
+            "segments",
+            "rejects",
+            "lead_tallies",
+            "attempt_tallies",
+            "evidence",
+        )
         assert {table: count(table) for table in tables} == dict.fromkeys(tables, 0)
         last = connection.exec_driver_sql(
             "SELECT to_state, detail FROM events WHERE campaign_id = ?", (campaign.id,)
@@ -210,5 +220,8 @@ def test_a_deleted_campaign_leaves_one_event_and_its_do_not_call_requests(
         listed = connection.exec_driver_sql("SELECT count(*) FROM suppressions").scalar()
     assert listed == 1
     assert world.lead_counts(kept) == before
+    # What is left of evidence is guarded as before.
+    with pytest.raises(sa.exc.IntegrityError, match="evidence is final"):
+        world.sql("DELETE FROM evidence")
     assert world.store.reports.miscounted(kept.id) == []
     assert world.store.workspaces.account(WORKSPACE).limit == 5

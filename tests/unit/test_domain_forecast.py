@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -21,21 +21,28 @@ from campaigns.domain.forecast import (
 )
 from campaigns.domain.outcomes import Outcome
 from campaigns.domain.retry import DEFAULT_RETRY, RetryPolicy
-from campaigns.domain.windows import Schedule, callable_until, next_opening
+from campaigns.domain.windows import Openings, Spans
 
 #: A Tuesday, 10:00 in New York.
 NOW = datetime(2026, 12, 1, 15, 0, tzinfo=UTC)
 EAST, WEST = ("America/New_York",), ("America/Los_Angeles",)
 NONE = RetryPolicy.parse("none", 1)
-DAY = Schedule.parse(["daily 09:00-20:00"])
 
 
-def run(cohorts: list[Cohort], course: Course, schedule: Schedule = DAY) -> Projection:
+def daily(_: date) -> Spans:
+    """From nine to eight, whatever the day."""
+    return ((9 * 60, 20 * 60),)
+
+
+def run(cohorts: list[Cohort], course: Course) -> Projection:
+    """In each cohort's zones, by their own clocks; a cohort without a zone is never callable."""
+    openings = {cohort.group: Openings(cohort.group, [daily]) for cohort in cohorts if cohort.group}  # type: ignore[arg-type]
+
     def until(zones: Any, at: datetime) -> datetime | None:
-        return callable_until(schedule, zones, at)
+        return openings[zones].until(at) if zones else None
 
     def opening(zones: Any, at: datetime) -> datetime | None:
-        return next_opening(schedule, zones, at)
+        return openings[zones].next(at) if zones else None
 
     return project(cohorts, NOW, course, until, opening)
 
