@@ -10,6 +10,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from heapq import heappop, heappush
+from itertools import count
 
 from campaigns.domain.outcomes import CONTACTS, Outcome
 from campaigns.domain.retry import NEVER_RETRIED, RetryPolicy
@@ -101,6 +102,7 @@ class _Flow:
         self._ready: dict[tuple[Hashable, int], float] = {}
         self._later: dict[tuple[int, Hashable, int], float] = {}
         self._order: list[tuple[int, int, Hashable, int]] = []
+        self._count = count()
         self._left = total
         self._calls = 0.0
         self._windows: dict[Hashable, tuple[datetime, datetime | None]] = {}
@@ -162,7 +164,8 @@ class _Flow:
         step = max(0, -((self._start - due) // self._step))
         key = (step, group, tried)
         if key not in self._later:
-            heappush(self._order, (step, len(self._later) + len(self._order), group, tried))
+            # Groups have no order of their own: whoever came first goes first.
+            heappush(self._order, (step, next(self._count), group, tried))
         self._later[key] = self._later.get(key, 0.0) + amount
 
     def _wake(self, now: datetime) -> None:

@@ -141,3 +141,14 @@ def test_more_pace_never_takes_longer_and_no_lead_is_forgotten(
         assert two.done_at is not None
         # Steps are as long as the work makes them: no finer than that.
         assert two.done_at <= one.done_at + timedelta(minutes=31)
+
+
+def test_groups_that_have_no_order_may_meet() -> None:
+    """Callees of several places fall due in the same step, first tries and retries both."""
+    groups = [frozenset({name}) for name in ("a", "b", "c")]
+    half = {"no_answer": 0.5, "human": 0.5}
+    flow = course(1.0, "no_answer:1h,1h", 3, **half)
+    done = project(
+        [Cohort(one, NOW, 0, 500) for one in groups], NOW, flow, lambda *_: NOW + HORIZON, lambda *_: NOW
+    )
+    assert done.calls == pytest.approx(1500 * 1.75, rel=0.02)
