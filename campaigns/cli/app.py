@@ -25,6 +25,11 @@ PANELS: dict[str, dict[str, tuple[str, str]]] = {
             "Import a lead list, dial it, and write the results; resumes where it was if it is run again.",
         ),
         "create": ("steering", "Make a campaign as a draft."),
+        "validate": (
+            "files",
+            "Check a campaign file: everything that is wrong with it, with line and remedy.",
+        ),
+        "schema": ("files", "JSON Schema of a campaign file, for editors that complete and check TOML."),
         "import": ("steering", "Import a lead list into a campaign."),
         "launch": (
             "steering",

@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from pydantic import SecretStr
@@ -46,6 +46,7 @@ def register(app: typer.Typer) -> None:
     app.command("run")(run)
 
 
+@given.campaign_options()
 def run(
     file: given.LeadFileArgument,
     simulate: Annotated[
@@ -54,18 +55,6 @@ def run(
     name: Annotated[
         str | None, typer.Option("--name", metavar="N", help="Campaign; default: the file's name.")
     ] = None,
-    from_numbers: given.From = None,
-    agent: given.Agent = None,
-    mode: given.Mode = None,
-    concurrency: given.Concurrency = None,
-    cps: given.Cps = None,
-    profile: given.Profile = None,
-    window: given.WindowOption = None,
-    timezone: given.Timezone = None,
-    region: given.Region = None,
-    retry: given.Retry = None,
-    max_attempts: given.MaxAttempts = None,
-    mapping: given.Map = None,
     speed: Annotated[
         float | None,
         typer.Option(
@@ -73,28 +62,25 @@ def run(
         ),
     ] = None,
     as_json: given.Json = False,
+    *,
+    changes: given.Changes,
 ) -> None:
     """Import a lead list, dial it, and write the results; resumes where it was if it is run again."""
     out, settings = Output(as_json), load_settings()
     if speed is not None and (not simulate or not 0 < speed <= 10_000):
         raise UsageError("--speed takes 0 to 10000, and only with --simulate", "leave it out")
-    changes: dict[str, Any] = {
-        "from_numbers": from_numbers, "agent": agent, "mode": mode, "concurrency": concurrency, "cps": cps,
-        "profile": profile, "windows": window, "timezone": timezone, "region": region, "retry": retry,
-        "max_attempts": max_attempts, "mapping": mapping,
-    }  # fmt: skip
-    wanted = given.changed_options(CampaignOptions(retry=RETRY) if simulate else CampaignOptions(), **changes)
+    wanted = changes.over(CampaignOptions(retry=RETRY) if simulate else CampaignOptions())
     if not file.exists():
         raise UsageError(f"there is no file {file}", "check the path")
     configure_logs()
     settings = _simulated(settings) if simulate else _checked(settings)
     store = open_store(settings)
     with HomeLock(settings.home.resolve()):
-        campaign_name = name or file.stem
+        campaign_name = name or changes.name or file.stem
         found = store.campaigns.by_name(campaign_name)
         campaign = found or new_campaign(store, settings, campaign_name, wanted)
         if found is not None:
-            store.campaigns.set_options(campaign.id, given.changed_options(campaign.options, **changes))
+            store.campaigns.set_options(campaign.id, changes.over(campaign.options))
         try:
             code = _Runner(out, settings, store, campaign.name, file, speed or SPEED).run()
         finally:

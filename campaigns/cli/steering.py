@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -31,6 +32,7 @@ def register(app: typer.Typer) -> None:
     app.command("release")(release)
 
 
+@given.campaign_options("mapping", "timezone", "region", config=False)
 def import_leads(
     file: given.LeadFileArgument,
     campaign: Annotated[
@@ -42,18 +44,15 @@ def import_leads(
     rejects: Annotated[
         Path | None, typer.Option("--rejects", metavar="OUT.csv", help="Rejected rows.")
     ] = None,
-    mapping: given.Map = None,
-    timezone: given.Timezone = None,
-    region: given.Region = None,
     as_json: given.Json = False,
+    *,
+    changes: given.Changes,
 ) -> None:
     """Import a lead list into a campaign."""
     settings, out = load_settings(), Output(as_json)
     store = open_store(settings)
     found = store.campaigns.by_name(campaign)
-    wanted = given.changed_options(
-        found.options if found else CampaignOptions(), mapping=mapping, timezone=timezone, region=region
-    )
+    wanted = changes.over(found.options if found else CampaignOptions())
     made = found or new_campaign(store, settings, campaign, wanted)
     try:
         if wanted != made.options:
@@ -133,30 +132,24 @@ def new_campaign(store: Store, settings: Settings, name: str, wanted: CampaignOp
     return made
 
 
+@given.campaign_options()
 def create(
-    name: given.Name,
-    from_numbers: given.From = None,
-    agent: given.Agent = None,
-    mode: given.Mode = None,
-    concurrency: given.Concurrency = None,
-    cps: given.Cps = None,
-    profile: given.Profile = None,
-    window: given.WindowOption = None,
-    timezone: given.Timezone = None,
-    region: given.Region = None,
-    retry: given.Retry = None,
-    max_attempts: given.MaxAttempts = None,
-    mapping: given.Map = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", help="The campaign's name; default: the one in the file."),
+    ] = None,
     as_json: given.Json = False,
+    *,
+    changes: given.Changes,
 ) -> None:
     """Make a campaign as a draft."""
     settings, out = load_settings(), Output(as_json)
-    wanted = given.changed_options(
-        CampaignOptions(), from_numbers=from_numbers, agent=agent, mode=mode, concurrency=concurrency, cps=cps,
-        profile=profile, windows=window, timezone=timezone, region=region, retry=retry, max_attempts=max_attempts,
-        mapping=mapping,
-    )  # fmt: skip
-    made = new_campaign(open_store(settings), settings, name, wanted)
+    chosen = changes.name if name is None else name
+    if chosen is None:
+        raise UsageError(
+            "the campaign has no name", "write `campaigns create NAME`, or name it in the campaign file"
+        )
+    made = new_campaign(open_store(settings), settings, chosen, changes.over(CampaignOptions()))
     out.line(f"{made.name} is a draft: import leads with `campaigns import FILE --campaign {made.name}`")
     _show(out, made)
 
@@ -185,10 +178,10 @@ def start(store: Store, settings: Settings, campaign: Campaign) -> None:
         )
     options = campaign.options
     if not options.from_numbers:
-        options = given.changed_options(options, from_numbers=[only_number(settings)])
+        options = replace(options, from_numbers=(only_number(settings),))
     if options.cps is None and not settings.stand_in:
         # Retell's default for every provider; more is asked for by name, since no endpoint tells it.
-        options = given.changed_options(options, cps=1.0)
+        options = replace(options, cps=1.0)
     if options != campaign.options:
         store.campaigns.set_options(campaign.id, options)
     now = settings.clock().now()
@@ -273,7 +266,7 @@ def release(
         raise UsageError(
             f"leads held with {code} need a time zone", "name it with --timezone America/New_York"
         )
-    given.changed_options(campaign.options, timezone=timezone)
+    given.changes(timezone=timezone)
     released = store.campaigns.release(campaign.id, code, timezone, settings.clock().now())
     if not released:
         codes = sorted({held for held, _, _ in store.reports.held(campaign.id)})

@@ -9,6 +9,7 @@ from datetime import datetime
 from functools import lru_cache
 
 from campaigns.domain.retry import DEFAULT_MAX_ATTEMPTS, DEFAULT_RETRY, LeadDecision, RetryPolicy
+from campaigns.domain.span import read_instant
 from campaigns.domain.states import AttemptState, CampaignState, LeadState
 from campaigns.domain.windows import Schedule
 
@@ -19,8 +20,9 @@ class CampaignOptions:
 
     agent: Retell's agent id, empty = the one bound to the from-number. concurrency: own cap on calls in progress,
     None = what the account allows. cps: calls per second, None = no limit. profile: name of the calling rules.
-    windows: specs of `Schedule.parse`. timezone: zone of leads that name none themselves. weight: share of the
-    account's slots against other campaigns.
+    windows: specs of `Schedule.parse`. timezone: the campaign's zone: of its start and end, and of leads that name none
+    themselves. weight: share of the account's slots against other campaigns. start_at, end_at: texts of
+    `read_instant`, empty = none.
     """
 
     agent: str = ""
@@ -37,6 +39,8 @@ class CampaignOptions:
     max_attempts: int = DEFAULT_MAX_ATTEMPTS
     mapping: Mapping[str, str] = field(default_factory=dict)
     weight: float = 1.0
+    start_at: str = ""
+    end_at: str = ""
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), sort_keys=True)
@@ -52,6 +56,14 @@ class CampaignOptions:
 
     def retry_policy(self) -> RetryPolicy:
         return _policy(self.retry, self.max_attempts)
+
+    def starts_at(self) -> datetime | None:
+        """The instant of `start_at`. Raises SpanError where it cannot be read."""
+        return read_instant(self.start_at, self.timezone) if self.start_at else None
+
+    def ends_at(self) -> datetime | None:
+        """The instant of `end_at`. Raises SpanError where it cannot be read."""
+        return read_instant(self.end_at, self.timezone) if self.end_at else None
 
 
 @lru_cache(maxsize=256)
