@@ -12,6 +12,7 @@ from kombu.exceptions import OperationalError
 from campaigns.runtime import open_context
 from campaigns.services import breaker, dispatch, results
 from campaigns.services import dial as dialing
+from campaigns.services import launch as launching
 from campaigns.services import reconcile as reconciling
 from campaigns.services.context import Context
 from campaigns.settings import load_settings
@@ -85,7 +86,7 @@ def settle(attempt_id: str) -> None:
 
 @app.task(name="campaigns.reconcile")
 def reconcile() -> None:
-    changed = breaker.watch_over(context())
+    changed = launching.by_the_clock(context()) + breaker.watch_over(context())
     if reconciling.reconcile(context()).anything or changed:
         pace.apply_async(expires=1.0)
 

@@ -33,7 +33,7 @@ PANELS: dict[str, dict[str, tuple[str, str]]] = {
         "import": ("steering", "Import a lead list into a campaign."),
         "launch": (
             "steering",
-            "Start dialing a campaign; `campaigns worker` and `campaigns beat` do the work.",
+            "Start dialing a campaign, at its start; `campaigns worker` and `campaigns beat` do the work.",
         ),
         "pause": ("steering", "Stop dialing; calls in progress go on and their results are collected."),
         "resume": ("steering", "Go on dialing a paused campaign."),

@@ -29,6 +29,7 @@ from campaigns.logs import configure_logs
 from campaigns.runtime import open_retell, open_store
 from campaigns.services.export import export_results
 from campaigns.services.imports import export_rejects
+from campaigns.services.launch import begin_and_end
 from campaigns.services.report import status, summarize
 from campaigns.services.simulation import RETRY, SPEED, simulated_clock
 from campaigns.settings import SIMULATOR, Settings, load_settings
@@ -135,6 +136,7 @@ class _Runner:
                 settings = self._start_workers(stack, settings)
             summary = import_with_progress(store, settings, self._name, self._file, self._out)
             show_import(self._out, summary)
+            begin_and_end(store, settings.workspace, self._clock.now())
             campaign = self._campaign()
             if campaign.state in FINAL_CAMPAIGN and not store.reports.lead_counts(campaign.id)["pending"]:
                 self._out.line(f"{self._name} was {campaign.state} before: nothing is dialed")

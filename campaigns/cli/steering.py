@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +14,11 @@ from campaigns.domain.entities import Campaign, CampaignOptions
 from campaigns.domain.errors import CampaignsError, UsageError
 from campaigns.domain.states import UNRESOLVED_CODE, CampaignState
 from campaigns.runtime import open_retell, open_store
+from campaigns.services.campaign_config import check_options
 from campaigns.services.imports import ImportSummary, import_file
+from campaigns.services.launch import DEFAULT_CPS, make_campaign
+from campaigns.services.launch import launch as set_going
+from campaigns.services.report import iso
 from campaigns.settings import Settings, load_settings
 from campaigns.store import Store
 
@@ -123,13 +126,11 @@ def show_import(out: Output, summary: ImportSummary, dry_run: bool = False) -> N
 
 
 def new_campaign(store: Store, settings: Settings, name: str, wanted: CampaignOptions) -> Campaign:
-    """Make a draft. Raises CampaignsError when the name cannot be used."""
-    if not name.strip() or len(name) > 100 or any(ord(letter) < 32 for letter in name):
-        raise CampaignsError(f"{name!r} cannot name a campaign", "use 1 to 100 printable letters")
-    made = store.campaigns.create(name, settings.workspace, wanted, settings.clock().now())
-    if made is None:
-        raise CampaignsError(f"a campaign named {name!r} exists already", "choose another name")
-    return made
+    """Make a draft. Raises CampaignsError when the name or the start and the end cannot be used."""
+    now = settings.clock().now()
+    for problem in check_options(wanted, now):
+        raise UsageError(problem.message, problem.remedy)
+    return make_campaign(store, settings.workspace, name, wanted, now)
 
 
 @given.campaign_options()
@@ -154,59 +155,41 @@ def create(
     _show(out, made)
 
 
-def launch(name: given.Name, as_json: given.Json = False) -> None:
-    """Start dialing a campaign; `campaigns worker` and `campaigns beat` do the work."""
+def launch(
+    name: given.Name,
+    now: Annotated[bool, typer.Option("--now", help="Start at once, whatever its start says.")] = False,
+    as_json: given.Json = False,
+) -> None:
+    """Start dialing a campaign, at its start; `campaigns worker` and `campaigns beat` do the work."""
     settings, out = load_settings(), Output(as_json)
     store = open_store(settings)
-    campaign = given.find_campaign(store, name)
-    start(store, settings, campaign)
-    out.line(f"{name} is running")
-    _show(out, given.find_campaign(store, name))
+    launched = start(store, settings, given.find_campaign(store, name), at_once=now)
+    out.line(f"{name} is {_when(launched)}")
+    _show(out, launched)
 
 
-def start(store: Store, settings: Settings, campaign: Campaign) -> None:
-    """Make sure that the campaign can dial, and set it running. Raises CampaignsError that says what is missing."""
-    if campaign.workspace != settings.workspace:
-        raise CampaignsError(
-            f"{campaign.name} belongs to the {campaign.workspace} account, not to {settings.workspace}",
-            "choose another --name: a simulated campaign never turns into a real one, nor the other way round",
-        )
-    if store.reports.leads_up_to(campaign.id, 1) == 0:
-        raise CampaignsError(
-            f"{campaign.name} has no leads",
-            f"import some with `campaigns import FILE --campaign {campaign.name}`",
-        )
-    options = campaign.options
-    if not options.from_numbers:
-        options = replace(options, from_numbers=(only_number(settings),))
-    if options.cps is None and not settings.stand_in:
-        # Retell's default for every provider; more is asked for by name, since no endpoint tells it.
-        options = replace(options, cps=1.0)
-    if options != campaign.options:
-        store.campaigns.set_options(campaign.id, options)
-    now = settings.clock().now()
-    if campaign.state == CampaignState.RUNNING:
-        return
-    moved = (
-        store.campaigns.resume(campaign.id, now)
-        if campaign.state == CampaignState.PAUSED
-        else store.campaigns.launch(campaign.id, now)
+def start(store: Store, settings: Settings, campaign: Campaign, *, at_once: bool = False) -> Campaign:
+    """Make sure that the campaign can dial, and set it going. Raises CampaignsError that says what is missing."""
+
+    def numbers() -> list[str]:
+        with open_retell(settings) as retell:
+            return [number.phone_number for number in retell.list_phone_numbers()]
+
+    return set_going(
+        store,
+        campaign,
+        settings.workspace,
+        settings.clock().now(),
+        default_cps=None if settings.stand_in else DEFAULT_CPS,
+        numbers=numbers,
+        at_once=at_once,
     )
-    if not moved:
-        raise CampaignsError(f"{campaign.name} is {campaign.state}", "make a new campaign with another name")
 
 
-def only_number(settings: Settings) -> str:
-    """The account's number, where it has exactly one. Raises CampaignsError that names the choices."""
-    with open_retell(settings) as retell:
-        numbers = [number.phone_number for number in retell.list_phone_numbers()]
-    if len(numbers) == 1 or (numbers and settings.workspace != "retell"):
-        return numbers[0]
-    if not numbers:
-        raise CampaignsError(
-            "the account has no phone number", "buy or import one at Retell, or name one with --from"
-        )
-    raise CampaignsError("the account has several numbers", f"choose with --from: {', '.join(numbers[:8])}")
+def _when(campaign: Campaign) -> str:
+    if campaign.state == CampaignState.SCHEDULED and campaign.start_at is not None:
+        return f"scheduled: dialing begins at {iso(campaign.start_at)}"
+    return campaign.state.value
 
 
 def pause(name: given.Name, as_json: given.Json = False) -> None:
@@ -228,8 +211,9 @@ def resume(name: given.Name, as_json: given.Json = False) -> None:
     if campaign.state != CampaignState.PAUSED:
         raise CampaignsError(f"{name} is {campaign.state}, not paused", f"see `campaigns status {name}`")
     store.campaigns.resume(campaign.id, settings.clock().now())
-    out.line(f"{name} is running again")
-    _show(out, given.find_campaign(store, name))
+    resumed = given.find_campaign(store, name)
+    out.line(f"{name} is {_when(resumed)}" + (" again" if resumed.state == CampaignState.RUNNING else ""))
+    _show(out, resumed)
 
 
 def cancel(name: given.Name, as_json: given.Json = False) -> None:

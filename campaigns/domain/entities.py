@@ -95,6 +95,12 @@ class Campaign:
     launched_at: datetime | None
     running_since: datetime | None
     finished_at: datetime | None
+    start_at: datetime | None = None
+    end_at: datetime | None = None
+
+    def is_over(self, now: datetime) -> bool:
+        """Whether its end has come."""
+        return self.end_at is not None and self.end_at <= now
 
 
 @dataclass(frozen=True, slots=True)

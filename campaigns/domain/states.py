@@ -43,14 +43,23 @@ class AttemptState(StrEnum):
 CAMPAIGN_TRANSITIONS: dict[CampaignState, frozenset[CampaignState]] = {
     CampaignState.DRAFT: frozenset({CampaignState.SCHEDULED, CampaignState.RUNNING, CampaignState.CANCELLED}),
     CampaignState.SCHEDULED: frozenset(
-        {CampaignState.RUNNING, CampaignState.PAUSED, CampaignState.CANCELLED}
+        # Completed: its end came before anybody could start it.
+        {CampaignState.RUNNING, CampaignState.PAUSED, CampaignState.COMPLETED, CampaignState.CANCELLED}
     ),
     CampaignState.RUNNING: frozenset(
         {CampaignState.PAUSED, CampaignState.COMPLETED, CampaignState.CANCELLED}
     ),
-    CampaignState.PAUSED: frozenset({CampaignState.RUNNING, CampaignState.CANCELLED}),
+    # Scheduled again when it is resumed before its start; completed when its end comes while it is paused.
+    CampaignState.PAUSED: frozenset(
+        {
+            CampaignState.RUNNING,
+            CampaignState.SCHEDULED,
+            CampaignState.COMPLETED,
+            CampaignState.CANCELLED,
+        }
+    ),
     # A later import or an operator's release of held leads gives a completed campaign work again.
-    CampaignState.COMPLETED: frozenset({CampaignState.RUNNING}),
+    CampaignState.COMPLETED: frozenset({CampaignState.RUNNING, CampaignState.SCHEDULED}),
     CampaignState.CANCELLED: frozenset(),
 }
 

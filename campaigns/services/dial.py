@@ -176,6 +176,9 @@ def _gate(order: DialOrder, now: datetime) -> tuple[str, datetime | None, tuple[
     """None: dial. Otherwise (code, when to try again, hold)."""
     if order.campaign_state != CampaignState.RUNNING:
         return "not_running", now, None
+    ends_at = order.options.ends_at()
+    if ends_at is not None and ends_at <= now:
+        return "campaign_ended", now, None
     rules = rules_for(order.options.profile, order.options.windows)
     answer = may_call(order.zones, order.suppressed, rules, now)
     if not isinstance(answer, GateRefused):

@@ -84,7 +84,9 @@ class Paced:
 def pace(context: Context) -> Paced:
     """Claim what may be dialed now."""
     store, now = context.store, context.clock.now()
-    running = store.campaigns.listed(context.workspace, (CampaignState.RUNNING,))
+    listed = store.campaigns.listed(context.workspace, (CampaignState.RUNNING,))
+    # Past its end a campaign dials nobody, though its leads may not have expired yet.
+    running = [campaign for campaign in listed if not campaign.is_over(now)]
     if not running:
         return Paced()
     claimed: list[str] = []

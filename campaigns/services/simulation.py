@@ -30,6 +30,8 @@ def simulated_clock(store: Store, campaign: Campaign, now: datetime, speed: floa
     earliest = now if latest is None else max(now, from_ms(latest))
     if campaign.launched_at is not None and latest is not None:
         earliest = from_ms(latest)
+    if campaign.start_at is not None:
+        earliest = max(earliest, campaign.start_at)
     rules = rules_for(campaign.options.profile, campaign.options.windows)
     waiting = [zones for zones, _ in store.reports.earliest_pending(campaign.id)]
 

@@ -217,16 +217,22 @@ def test_settle_passes_the_id_on(
 
 
 @pytest.mark.parametrize(
-    ("changed", "done", "paces"),
-    [(0, Reconciled(), False), (1, Reconciled(), True), (0, Reconciled(freed_claims=1), True)],
+    ("begun", "changed", "done", "paces"),
+    [
+        (0, 0, Reconciled(), False),
+        (1, 0, Reconciled(), True),
+        (0, 1, Reconciled(), True),
+        (0, 0, Reconciled(freed_claims=1), True),
+    ],
 )
 def test_reconcile_paces_when_something_was_put_right(
-    monkeypatch: pytest.MonkeyPatch, sent: Sent, changed: int, done: Reconciled, paces: bool
+    monkeypatch: pytest.MonkeyPatch, sent: Sent, begun: int, changed: int, done: Reconciled, paces: bool
 ) -> None:
+    clocked = returns(monkeypatch, tasks.launching, "by_the_clock", begun)
     watched = returns(monkeypatch, tasks.breaker, "watch_over", changed)
     reconciled = returns(monkeypatch, tasks.reconciling, "reconcile", done)
     tasks.reconcile()
-    assert len(watched) == len(reconciled) == 1
+    assert len(clocked) == len(watched) == len(reconciled) == 1
     assert sent == ([("pace", (), {"expires": 1.0})] if paces else [])
 
 
