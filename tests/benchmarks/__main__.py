@@ -16,9 +16,11 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.benchmarks.beside import small_beside_large
 from tests.benchmarks.claim import claim
 from tests.benchmarks.cycle import dial_cycle_cpu
 from tests.benchmarks.dials import dials_per_second
+from tests.benchmarks.fairness import fairness
 from tests.benchmarks.figure import Figure, say
 from tests.benchmarks.first_dial import first_dial
 from tests.benchmarks.imports import import_rate
@@ -34,6 +36,8 @@ FIGURES: dict[str, Callable[[bool], Figure]] = {
     "memory_at_rest": memory_at_rest,
     "claim": claim,
     "import": import_rate,
+    "fairness": fairness,
+    "small_beside_large": small_beside_large,
 }
 
 
