@@ -8,6 +8,7 @@ from campaigns.domain.errors import CampaignsError
 from campaigns.retell import RetellClient
 from campaigns.services.context import Context
 from campaigns.services.cps import CallsPerSecond
+from campaigns.services.launch import DEFAULT_CPS
 from campaigns.settings import Settings
 from campaigns.store import Store
 
@@ -59,4 +60,5 @@ def open_context(settings: Settings) -> Context:
         workspace=settings.workspace,
         dial_timeout=settings.dial_timeout,
         poll_interval=settings.poll_interval,
+        default_cps=None if settings.stand_in else DEFAULT_CPS,
     )

@@ -46,6 +46,9 @@ PANELS: dict[str, dict[str, tuple[str, str]]] = {
             "Let held leads be dialed after all; `campaigns status NAME` names the codes.",
         ),
     },
+    "Schedule": {
+        "jobs": ("jobs", "Import and launch the new files of a folder at set times."),
+    },
     "Results": {
         "status": ("reading", "Where campaigns stand. Exit code 3 when something needs a person."),
         "leads": ("reading", "The leads of a campaign, in file order."),

@@ -15,6 +15,7 @@ from campaigns.domain.states import LeadState
 from campaigns.runtime import open_store
 from campaigns.services.export import export_results
 from campaigns.services.imports import export_rejects
+from campaigns.services.jobs import failing
 from campaigns.services.report import Status, Summary, iso, status, summarize
 from campaigns.settings import load_settings
 
@@ -52,7 +53,10 @@ def show_status(
         ]  # fmt: skip
         columns = ["campaign", "state", "leads", "pending", "in flight", "reached", "held", "next"]
         out.table("Campaigns", columns, rows)
-    raise typer.Exit(NEEDS_A_PERSON if any(one.needs_a_person for one in everyone) else 0)
+    failed = failing(store)
+    for job, run in failed:
+        out.line(f"job {job.name} failed at {iso(run.due_at)}: {run.message}")
+    raise typer.Exit(NEEDS_A_PERSON if failed or any(one.needs_a_person for one in everyone) else 0)
 
 
 def show_one(out: Output, current: Status) -> None:

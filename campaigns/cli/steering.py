@@ -171,19 +171,21 @@ def launch(
 def start(store: Store, settings: Settings, campaign: Campaign, *, at_once: bool = False) -> Campaign:
     """Make sure that the campaign can dial, and set it going. Raises CampaignsError that says what is missing."""
 
-    def numbers() -> list[str]:
-        with open_retell(settings) as retell:
-            return [number.phone_number for number in retell.list_phone_numbers()]
-
     return set_going(
         store,
         campaign,
         settings.workspace,
         settings.clock().now(),
         default_cps=None if settings.stand_in else DEFAULT_CPS,
-        numbers=numbers,
+        numbers=lambda: account_numbers(settings),
         at_once=at_once,
     )
+
+
+def account_numbers(settings: Settings) -> list[str]:
+    """The numbers of the account, asked for now."""
+    with open_retell(settings) as retell:
+        return [number.phone_number for number in retell.list_phone_numbers()]
 
 
 def _when(campaign: Campaign) -> str:

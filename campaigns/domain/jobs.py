@@ -94,10 +94,10 @@ class Firing:
     message: str
 
 
-def fire(due_at: datetime, misfire: Misfire, now: datetime) -> Firing:
+def fire(due_at: datetime, misfire: Misfire, now: datetime, grace: timedelta = GRACE) -> Firing:
     """What a tick at `now` makes of a job that was due at `due_at`, at or before it."""
     late = now - due_at
-    if late <= GRACE:
+    if late <= grace:
         return Firing(due_at, Cause.SCHEDULE, RunState.QUEUED, "")
     if misfire is Misfire.SKIP:
         return Firing(due_at, Cause.MISFIRE, RunState.SKIPPED, "its time passed while nothing ticked")

@@ -7,6 +7,7 @@ from campaigns.store.campaign_rows import CampaignRows
 from campaigns.store.claim_rows import Claimed, ClaimPlan, ClaimRows
 from campaigns.store.database import Database, StoreError
 from campaigns.store.import_rows import ImportedFile, ImportRows, ImportWriter, Reject
+from campaigns.store.job_rows import JobRows
 from campaigns.store.recovery_rows import AuditedAttempt, RecoveryRows
 from campaigns.store.report_rows import ReportRows
 from campaigns.store.result_rows import ResultRows
@@ -26,6 +27,7 @@ class Store:
         self.recovery = RecoveryRows(database)
         self.workspaces = WorkspaceRows(database)
         self.reports = ReportRows(database)
+        self.jobs = JobRows(database)
 
     @classmethod
     def open(cls, url: str) -> Store:

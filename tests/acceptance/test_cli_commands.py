@@ -18,7 +18,7 @@ WITHOUT_JSON = {"worker", "beat", "simulator", "watch", "console", "schema"}
 #: What the contract names and this version has.
 EXPECTED = {
     "run", "simulator", "import", "create", "launch", "pause", "resume", "cancel", "status", "export", "report",
-    "audit", "leads", "resolve", "numbers", "agents", "concurrency", "worker", "beat", "doctor",
+    "audit", "leads", "resolve", "jobs", "numbers", "agents", "concurrency", "worker", "beat", "doctor",
 }  # fmt: skip
 
 
@@ -48,7 +48,9 @@ def test_help_of_the_whole(cli: Cli) -> None:
 
 @pytest.mark.parametrize("name", sorted(set(COMMANDS) - WITHOUT_JSON))
 def test_every_other_command_knows_json(name: str) -> None:
-    assert any("--json" in parameter.opts for parameter in COMMANDS[name].params)
+    command = COMMANDS[name]
+    for one in getattr(command, "commands", {"": command}).values():
+        assert any("--json" in parameter.opts for parameter in one.params), f"{name} {one.name}"
 
 
 READING = [

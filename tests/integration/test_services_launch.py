@@ -139,6 +139,14 @@ def test_at_its_end_who_was_not_dialed_expires_and_calls_in_progress_finish(worl
     assert len(expired) == 2
 
 
+def test_nobody_is_claimed_past_the_end_though_nobody_has_seen_to_it(world: World) -> None:
+    world.campaign("spring", 1, end_at="2026-12-01T15:30:00Z")
+    world.after(minutes=30)
+    assert world.pace() == []
+    world.campaign("autumn", 2, end_at="2026-12-01T16:30:00Z")
+    assert len(world.pace()) == 1
+
+
 def test_a_claim_from_before_the_end_is_not_dialed_after_it(world: World) -> None:
     made = world.campaign("spring", 1, end_at="2026-12-01T15:30:00Z")
     claimed = world.claim()

@@ -50,9 +50,11 @@ def commands() -> dict[str, Any]:
 def options(command: str) -> set[str]:
     """Every spelling of a command's options, `--no-dial` included."""
     found = set[str]()
-    for parameter in commands()[command].params:
-        found.update(parameter.opts)
-        found.update(parameter.secondary_opts)
+    whole = commands()[command]
+    for one in (whole, *getattr(whole, "commands", {}).values()):
+        for parameter in one.params:
+            found.update(parameter.opts)
+            found.update(parameter.secondary_opts)
     return {option for option in found if option.startswith("-")} | {"--help"}
 
 
