@@ -24,6 +24,7 @@ from tests.benchmarks.fairness import fairness
 from tests.benchmarks.figure import Figure, say
 from tests.benchmarks.first_dial import first_dial
 from tests.benchmarks.imports import import_rate
+from tests.benchmarks.jobs import jobs
 from tests.benchmarks.memory import memory_at_rest
 from tests.benchmarks.slots import slots
 from tests.benchmarks.stage import environment
@@ -38,6 +39,7 @@ FIGURES: dict[str, Callable[[bool], Figure]] = {
     "import": import_rate,
     "fairness": fairness,
     "small_beside_large": small_beside_large,
+    "jobs": jobs,
 }
 
 
