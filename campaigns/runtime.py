@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import redis
+from typing import TYPE_CHECKING
 
 from campaigns.domain.errors import CampaignsError
-from campaigns.retell import RetellClient
-from campaigns.services.context import Context
-from campaigns.services.cps import CallsPerSecond
-from campaigns.services.launch import DEFAULT_CPS
 from campaigns.settings import Settings
-from campaigns.store import Store
+
+# What a command does not use is not imported: most of the time of a short one is spent there.
+if TYPE_CHECKING:
+    from campaigns.retell import RetellClient
+    from campaigns.services.context import Context
+    from campaigns.store import Store
 
 
 def open_store(settings: Settings) -> Store:
     """The system of record. Raises CampaignsError that names the remedy."""
     import sqlalchemy.exc
+
+    from campaigns.store import Store
 
     if not settings.database_url:
         try:
@@ -40,6 +43,8 @@ def open_store(settings: Settings) -> Store:
 
 def open_retell(settings: Settings) -> RetellClient:
     """The API client. Raises CampaignsError without a key."""
+    from campaigns.retell import RetellClient
+
     key = settings.api_key.get_secret_value()
     if not key:
         raise CampaignsError(
@@ -50,6 +55,12 @@ def open_retell(settings: Settings) -> RetellClient:
 
 def open_context(settings: Settings) -> Context:
     """Everything a worker needs."""
+    import redis
+
+    from campaigns.services.context import Context
+    from campaigns.services.cps import CallsPerSecond
+    from campaigns.services.launch import DEFAULT_CPS
+
     store = open_store(settings)
     store.workspaces.ensure(settings.workspace)
     return Context(

@@ -6,12 +6,16 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Sequence
+from typing import Any
 
+import redis
 from celery import Celery
-from celery.signals import beat_init, setup_logging, worker_init
+from celery.signals import beat_init, setup_logging, worker_init, worker_ready, worker_shutdown
 
 from campaigns.logs import configure_logs
 from campaigns.settings import load_settings
+from workers.alive import Heart
 from workers.queues import DIAL, DIAL_THREADS, MAINTENANCE, PACE, RESULTS
 
 
@@ -92,6 +96,23 @@ app = make_app(load_settings().redis_url)
 @setup_logging.connect
 def _log(**_: object) -> None:
     configure_logs()
+
+
+@worker_ready.connect
+def _worker_lives(sender: Any = None, **_: object) -> None:
+    _live("worker", sorted(sender.app.amqp.queues.consume_from))
+
+
+@beat_init.connect
+def _beat_lives(**_: object) -> None:
+    _live("beat", ())
+
+
+def _live(kind: str, queues: Sequence[str]) -> None:
+    client = redis.Redis.from_url(load_settings().redis_url, socket_timeout=5)
+    heart = Heart(client, kind, queues)
+    heart.start()
+    worker_shutdown.connect(lambda **_: heart.stop(), weak=False)
 
 
 @worker_init.connect

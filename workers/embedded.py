@@ -33,6 +33,8 @@ LONGEST_SOCKET = 96
 _STARTS_IN = 10.0
 #: A child that gives up by itself (no signal) within so many seconds, so many times in a row, will not work ever.
 _SHORT_LIFE, _SHORT_LIVES = 20.0, 4
+#: Seconds of life after which a child has shown that it can work.
+_WORKED = 6.0
 _STOPS_IN = 15.0
 
 
@@ -78,6 +80,7 @@ class Child:
     starts: int = 0
     started_at: float = 0.0
     short_lives: int = 0
+    longest_life: float = 0.0
     found_running: Callable[[], bool] | None = None
     shut_down: Callable[[], None] | None = None
 
@@ -154,7 +157,8 @@ class Stack:
             path.unlink()
         command = [
             server_binary(), "--port", "0", "--unixsocket", str(path), "--unixsocketperm", "700",
-            "--dir", str(data), "--appendonly", "yes", "--appendfsync", "everysec", "--save", "",
+            # Nothing of it is kept: all of it may be lost, and a full disk would make it refuse every message.
+            "--dir", str(data), "--appendonly", "no", "--save", "",
             "--maxmemory-policy", "noeviction", "--daemonize", "no",
         ]  # fmt: skip
         # One that a killed runner left behind may still be on its way out: it is replaced when it goes.
@@ -185,7 +189,9 @@ class Stack:
                     if time.monotonic() - child.started_at < min(1.0, 0.25 * child.starts):
                         continue
                     code = child.process.returncode if child.process else None
-                    gave_up = bool(code and code > 0) and time.monotonic() - child.started_at < _SHORT_LIFE
+                    life = time.monotonic() - child.started_at
+                    child.longest_life = max(child.longest_life, life)
+                    gave_up = bool(code and code > 0) and life < _SHORT_LIFE
                     child.short_lives = child.short_lives + 1 if gave_up else 0
                     log.warning("child_restarted", name=child.name, exit_code=code)
                     try:
@@ -195,9 +201,12 @@ class Stack:
                         log.error("child_not_restarted", name=child.name, error=str(error))
 
     def check(self) -> None:
-        """Raise CampaignsError when a child dies again and again right after its start."""
+        """Raise CampaignsError when a child dies again and again right after its start, and never worked.
+
+        One that did work once falls over for a reason that may pass: it is started again for as long as it takes.
+        """
         for child in self.children:
-            if child.short_lives >= _SHORT_LIVES:
+            if child.short_lives >= _SHORT_LIVES and child.longest_life < _WORKED:
                 raise CampaignsError(
                     f"the {child.name} process cannot start: {child.last_words()}",
                     f"look into {child.log_path}",

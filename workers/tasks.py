@@ -110,4 +110,7 @@ def job_run(run_id: int) -> None:
 
 @app.task(name="campaigns.housekeeping")
 def housekeeping() -> None:
-    context().store.database.checkpoint()
+    store = context().store
+    store.imports.resume()
+    store.suppressions.expire(context().clock.now())
+    store.database.checkpoint()

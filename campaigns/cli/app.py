@@ -30,7 +30,12 @@ PANELS: dict[str, dict[str, tuple[str, str]]] = {
             "Check a campaign file: everything that is wrong with it, with line and remedy.",
         ),
         "schema": ("files", "JSON Schema of a campaign file, for editors that complete and check TOML."),
-        "import": ("steering", "Import a lead list into a campaign."),
+        "import": (
+            "lists",
+            "Import a lead list: .csv, .tsv, .csv.gz, .zip with one of them, .xlsx, or - for standard input.",
+        ),
+        "files": ("lists", "The files that were imported into a campaign."),
+        "dnc": ("dnc", "The do-not-call list: import, add, remove, check, export."),
         "launch": (
             "steering",
             "Start dialing a campaign, at its start; `campaigns worker` and `campaigns beat` do the work.",
@@ -64,20 +69,38 @@ PANELS: dict[str, dict[str, tuple[str, str]]] = {
         ),
     },
     "Retell account": {
-        "concurrency": ("account", "The account's lines: limit, inbound reserve, calls in progress."),
-        "numbers": ("account", "The account's phone numbers."),
-        "agents": ("account", "The account's voice agents."),
+        "concurrency": (
+            "account",
+            "The account's lines: limit, burst, inbound reserve, calls of others, ours, free.",
+        ),
+        "numbers": (
+            "numbers",
+            "The account's phone numbers: list them, buy, bind, release. Without a command it lists them.",
+        ),
+        "agents": (
+            "agents",
+            "The account's voice agents: list, show, publish. Without a command it lists them.",
+        ),
+        "calls": ("calls", "Single calls: list them, read one, hang one up."),
+        "web-call": (
+            "agents",
+            "Make a web call, to try an agent from a browser before a campaign. It rings nobody.",
+        ),
+        "retell": (
+            "retell",
+            "Any operation of Retell's API, by name: JSON in, JSON out. Nothing rings through it.",
+        ),
     },
     "Installation": {
-        "doctor": (
-            "account",
-            "Check this installation: home, database, message server, account, time data, disk. "
-            "Exit code 1 on a failure.",
-        ),
+        "doctor": ("doctor", "Check all that a campaign needs. Exit code 1 on a failure, 3 on a warning."),
         "worker": ("processes", "A Celery worker. For more throughput start more of them, not more threads."),
         "beat": (
             "processes",
             "Celery beat: the tick that makes sure that nothing ever stops. Two at once do no harm.",
+        ),
+        "console": (
+            "console",
+            "Receive Retell's webhooks at /webhooks/retell, so that ends and analyses need not wait for a poll.",
         ),
         "simulator": (
             "processes",

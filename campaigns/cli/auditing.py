@@ -9,13 +9,12 @@ import typer
 
 from campaigns.cli import options as given
 from campaigns.cli.output import Output
-from campaigns.domain.clock import ScaledClock, from_ms
+from campaigns.cli.workspace import retell_of
 from campaigns.domain.errors import CampaignsError, UsageError
 from campaigns.domain.states import AttemptState
-from campaigns.retell import RetellClient
-from campaigns.runtime import open_retell, open_store
+from campaigns.runtime import open_store
 from campaigns.services.audit import audit
-from campaigns.settings import SIMULATOR, Settings, load_settings
+from campaigns.settings import Settings, load_settings
 from campaigns.store import Store
 
 _SHOWN = 10
@@ -32,7 +31,10 @@ def register(app: typer.Typer) -> None:
 
 
 def audit_campaign(name: given.Name, as_json: given.Json = False) -> None:
-    """Prove that every row is accounted for and every attempt is one call. Exit code 0 only if all holds."""
+    """Prove that every row is accounted for and every attempt is one call. Exit code 0 only if all holds.
+
+    Example: campaigns audit spring
+    """
     settings, out = load_settings(), Output(as_json)
     store = open_store(settings)
     campaign = given.find_campaign(store, name)
@@ -50,25 +52,6 @@ def audit_campaign(name: given.Name, as_json: given.Json = False) -> None:
     raise typer.Exit(0 if found.holds else 1)
 
 
-def retell_of(settings: Settings, store: Store, workspace: str) -> RetellClient:
-    """The API that a campaign was dialed through: for a simulated one, the simulator's ledger in this process."""
-    ledger = settings.home.resolve() / "simulator.jsonl"
-    if workspace != SIMULATOR or not settings.real_api:
-        return open_retell(settings)
-    if not ledger.exists():
-        raise CampaignsError("the simulator's ledger is gone", f"{ledger} holds what it rang; restore it")
-    from campaigns.simulator.api import Api
-    from campaigns.simulator.config import SimulatorConfig
-    from campaigns.simulator.engine import Engine
-    from campaigns.simulator.transport import SimulatorTransport
-
-    latest = from_ms(store.reports.latest_business_ms() or 0)
-    engine = Engine(
-        SimulatorConfig(ledger=ledger, accept_any=True), ScaledClock(latest, 1.0, 0.0, lambda: 0.0)
-    )
-    return RetellClient("key_simulator", "http://127.0.0.1", transport=SimulatorTransport(Api(engine)))
-
-
 def resolve(
     attempt: Annotated[str, typer.Argument(metavar="ATTEMPT", help="Id of an unresolved attempt.")],
     word: Annotated[Word, typer.Argument(metavar="placed|not-placed", help="What you found out at Retell.")],
@@ -77,7 +60,10 @@ def resolve(
     ] = None,
     as_json: given.Json = False,
 ) -> None:
-    """Say what became of an unresolved attempt: its lead goes on with the call's result, or is dialed again."""
+    """Say what became of an unresolved attempt: its lead goes on with the call's result, or is dialed again.
+
+    Example: campaigns resolve ATTEMPT not-placed
+    """
     settings, out = load_settings(), Output(as_json)
     store = open_store(settings)
     found = store.recovery.unresolved(attempt)
@@ -103,7 +89,7 @@ def resolve(
         )
     if campaign.state == "completed":
         store.campaigns.launch(campaign.id, now)
-    out.line(f"{attempt} is resolved as {word.value}; run or launch {campaign.name} to go on")
+    out.note(f"{attempt} is resolved as {word.value}; run or launch {campaign.name} to go on")
     out.document({"attempt": attempt, "resolved": word.value, "campaign": campaign.name})
 
 

@@ -28,6 +28,8 @@ def validate(
     """Check a campaign file: everything that is wrong with it, with line and remedy.
 
     Exit code 2 if anything is. Nothing is asked of Retell.
+
+    Example: campaigns validate campaign.toml
     """
     out = Output(as_json)
     checked = read_campaign_file(file, load_settings().clock().now())
@@ -47,5 +49,8 @@ def validate(
 
 
 def schema() -> None:
-    """JSON Schema of a campaign file, for editors that complete and check TOML."""
+    """JSON Schema of a campaign file, for editors that complete and check TOML.
+
+    Example: campaigns schema
+    """
     sys.stdout.write(json.dumps(json_schema(), indent=2) + "\n")

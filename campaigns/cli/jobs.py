@@ -85,7 +85,10 @@ def add(
     ] = Overlap.QUEUE,
     as_json: given.Json = False,
 ) -> None:
-    """Make a job. Files are moved to done/ or failed/ beside their folder, with their rejects beside them."""
+    """Make a job. Files are moved to done/ or failed/ beside their folder, with their rejects beside them.
+
+    Example: campaigns jobs add daily --cron "0 9 * * MON-FRI" --source "inbox/*.csv" --config campaign.toml
+    """
     settings, out = load_settings(), Output(as_json)
     store, now = open_store(settings), settings.clock().now()
     job = add_job(
@@ -98,7 +101,10 @@ def add(
 
 
 def listed(as_json: given.Json = False) -> None:
-    """All jobs: when each runs next, and what its last run came to. Exit code 3 when one failed."""
+    """All jobs: when each runs next, and what its last run came to. Exit code 3 when one failed.
+
+    Example: campaigns jobs list
+    """
     settings, out = load_settings(), Output(as_json)
     store, now = open_store(settings), settings.clock().now()
     latest = store.jobs.latest()
@@ -116,7 +122,10 @@ def listed(as_json: given.Json = False) -> None:
 
 
 def show(name: Name, as_json: given.Json = False) -> None:
-    """One job: how it runs, its next five times, its last runs."""
+    """One job: how it runs, its next five times, its last runs.
+
+    Example: campaigns jobs show daily
+    """
     settings, out = load_settings(), Output(as_json)
     store, now = open_store(settings), settings.clock().now()
     job = _find(store, name)
@@ -148,7 +157,10 @@ def show(name: Name, as_json: given.Json = False) -> None:
 
 
 def run(name: Name, as_json: given.Json = False) -> None:
-    """Run a job now, here; its own times stay as they are. `campaigns worker` and `campaigns beat` dial."""
+    """Run a job now, here; its own times stay as they are. `campaigns worker` and `campaigns beat` dial.
+
+    Example: campaigns jobs run daily
+    """
     settings, out = load_settings(), Output(as_json)
     configure_logs()
     store = open_store(settings)
@@ -177,7 +189,10 @@ def run(name: Name, as_json: given.Json = False) -> None:
 
 
 def pause(name: Name, as_json: given.Json = False) -> None:
-    """No run of the job until it is resumed; campaigns that it launched go on."""
+    """No run of the job until it is resumed; campaigns that it launched go on.
+
+    Example: campaigns jobs pause daily
+    """
     store, out = open_store(load_settings()), Output(as_json)
     job = _find(store, name)
     if not store.jobs.pause(job.id):
@@ -186,7 +201,10 @@ def pause(name: Name, as_json: given.Json = False) -> None:
 
 
 def resume(name: Name, as_json: given.Json = False) -> None:
-    """Go on with a paused job; the times in between are left out."""
+    """Go on with a paused job; the times in between are left out.
+
+    Example: campaigns jobs resume daily
+    """
     settings, out = load_settings(), Output(as_json)
     store = open_store(settings)
     job = _find(store, name)
@@ -196,7 +214,10 @@ def resume(name: Name, as_json: given.Json = False) -> None:
 
 
 def remove(name: Name, as_json: given.Json = False) -> None:
-    """Remove a job and the record of its runs; its campaigns and files stay."""
+    """Remove a job and the record of its runs; its campaigns and files stay.
+
+    Example: campaigns jobs remove daily
+    """
     store, out = open_store(load_settings()), Output(as_json)
     if not store.jobs.remove(_find(store, name).id):
         raise CampaignsError(f"a run of {name} is at work", "wait for it, see `campaigns jobs show`")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from inspect import Parameter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,14 +18,15 @@ from campaigns.domain.errors import CampaignsError, UsageError
 from campaigns.services.campaign_config import (
     FLAGS,
     CampaignConfig,
-    Flag,
     check_options,
     check_values,
     description_of,
     key_of,
 )
 from campaigns.services.campaign_file import read_campaign_file
-from campaigns.store import Store
+
+if TYPE_CHECKING:
+    from campaigns.store import Store
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The campaign's name.")]
@@ -60,7 +61,9 @@ def changes(config: Path | None = None, **given: Any) -> Changes:
     values: dict[str, Any] = {}
     for name, value in given.items():
         if value is not None and value != []:
-            values[key_of(name)] = _pairs(value, FLAGS[name]) if FLAGS[name].pairs else value
+            values[key_of(name)] = (
+                pairs(value, flag_of(key_of(name)), "phone='Mobile no'") if FLAGS[name].pairs else value
+            )
     line, problems = check_values(values)
     for problem in problems:
         key, _, item = problem.key.partition(".")
@@ -74,14 +77,22 @@ def flag_of(key: str) -> str:
     return f"--{key.replace('_', '-')}"
 
 
-def _pairs(pairs: Sequence[str], flag: Flag) -> dict[str, str]:
-    mapping: dict[str, str] = {}
-    for pair in pairs:
-        field, equals, column = pair.partition("=")
-        if not equals or not field.strip() or not column.strip():
-            raise UsageError(f"--map {pair} is not FIELD=COLUMN", flag.remedy)
-        mapping[field.strip()] = column.strip()
-    return mapping
+def e164(number: str, named: str) -> None:
+    """Raise UsageError unless it is written as +14155550100; `named`: what it was given as."""
+    _, problems = check_values({"from": [number]})
+    if problems:
+        raise UsageError(f"{named} {number} is not an E.164 number", problems[0].remedy)
+
+
+def pairs(given: Sequence[str], option: str, sample: str) -> dict[str, str]:
+    """NAME=VALUE, repeated. Raises UsageError that shows `sample`."""
+    found: dict[str, str] = {}
+    for pair in given:
+        name, equals, value = pair.partition("=")
+        if not equals or not name.strip() or not value.strip():
+            raise UsageError(f"{option} {pair} is not NAME=VALUE", f"write it as {option} {sample}")
+        found[name.strip()] = value.strip()
+    return found
 
 
 def campaign_options(
@@ -111,13 +122,23 @@ def campaign_options(
 
 
 def _option(name: str) -> Parameter:
-    flag, help_text = FLAGS[name], description_of(name)
-    if flag.many:
-        help_text += " Repeatable."
-    option = typer.Option(flag_of(key_of(name)), metavar=flag.metavar, help=help_text)
+    flag = FLAGS[name]
     kind: Any = list[str] | None if flag.many else flag.kind | None
-    annotation = Annotated[kind, option]
-    return Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+    return Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, option_of(name)])
+
+
+def option_of(name: str) -> Any:
+    """The command line's option of an attribute of CampaignOptions."""
+    flag = FLAGS[name]
+    repeatable = " Repeatable." if flag.many else ""
+    return typer.Option(
+        flag_of(key_of(name)), metavar=flag.metavar, help=f"{description_of(name)}{repeatable}"
+    )
+
+
+Timezone = Annotated[str | None, option_of("timezone")]
+Region = Annotated[str | None, option_of("region")]
+Map = Annotated[list[str] | None, option_of("mapping")]
 
 
 _CONFIG = Parameter(

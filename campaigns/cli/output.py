@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from typing import Any, TextIO
 
 from rich.console import Console
@@ -33,6 +33,7 @@ STATE_STYLES = {
     "holds": "green",
     "FAILS": "bold red",
     "ok": "green",
+    "warning": "bold yellow",
     "failure": "bold red",
 }
 
@@ -53,13 +54,19 @@ class Output:
         self.as_json = as_json
         self.console = Console(stderr=as_json, highlight=False, emoji=False)
 
-    def document(self, document: Mapping[str, Any] | list[Any]) -> None:
+    def document(self, document: Any) -> None:
+        """Write the document, a model of `documents`, a list of them, or what is one already as plain values."""
         if self.as_json:
-            sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2) + "\n")
+            sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2, default=_plain) + "\n")
 
     @property
     def shows_progress(self) -> bool:
         return not _quiet
+
+    @property
+    def progress_console(self) -> Console:
+        """Where a live view is drawn: nowhere with `--quiet`."""
+        return Console(quiet=True) if _quiet else self.console
 
     def note(self, text: str) -> None:
         """What was done, where the command was not asked to tell anything; `--quiet` hides it."""
@@ -72,15 +79,37 @@ class Output:
     def headline(self, name: str, text: str) -> None:
         self.console.print(f"[bold]{escape(name)}[/]  {escape(text)}")
 
+    def spoken(self, speaker: str, words: str) -> None:
+        """A line of a conversation."""
+        style = "bold cyan" if speaker == "Agent" else "bold"
+        self.console.print(f"[{style}]{escape(f'{speaker:>5}')}[/]:  {escape(words)}", soft_wrap=True)
+
+    def fields(self, document: Any, leave_out: Sequence[str] = ()) -> None:
+        """A document as a list of its fields."""
+        table = Table(box=None, pad_edge=False, show_header=False)
+        table.add_column(style="dim", no_wrap=True)
+        table.add_column(overflow="fold")
+        for name in type(document).model_fields:
+            if name not in leave_out:
+                value = getattr(document, name)
+                text = ", ".join(map(str, value)) if isinstance(value, list) else _cell(value)
+                table.add_row(name.replace("_", " "), str(text))
+        self.console.print(table)
+
     def table(self, title: str, columns: list[str], rows: list[list[Any]]) -> None:
         table = Table(title=escape(title), title_justify="left", title_style="bold", box=None, pad_edge=False)
-        for column in columns:
-            table.add_column(column, overflow="fold")
+        for number, column in enumerate(columns):
+            # What a person copies stays in one line.
+            table.add_column(column, overflow="fold", no_wrap=number == 0 or column in ("to", "phone"))
         for row in rows:
             table.add_row(
                 *(value if not isinstance(value, int | float) else f"{value:,}" for value in map(_cell, row))
             )
         self.console.print(table)
+
+
+def _plain(value: Any) -> Any:
+    return value.model_dump(mode="json", exclude_unset=True)
 
 
 def _cell(value: Any) -> Any:
@@ -130,7 +159,9 @@ def _known(error: Exception) -> tuple[str, str, int] | None:
         return error.message, error.remedy[:1].lower() + error.remedy[1:], 2
     if isinstance(error, RetellError):
         return error.message, error.remedy, 1
-    if type(error).__module__.startswith("sqlalchemy"):
+    if isinstance(error, UnicodeEncodeError):
+        return "an argument is not UTF-8 text", "write it in UTF-8", 2
+    if type(error).__module__.startswith(("sqlalchemy", "sqlite3", "psycopg")):
         words = str(getattr(error, "orig", error)).strip().splitlines()[0]
         return f"the database refused: {words}", "free disk space, or check the database", 1
     return None

@@ -41,7 +41,10 @@ def worker(
         int | None, typer.Option("--threads", help="Calls dialed at the same time, 32 at most.")
     ] = None,
 ) -> None:
-    """A Celery worker. For more throughput start more of them, not more threads."""
+    """A Celery worker. For more throughput start more of them, not more threads.
+
+    Example: campaigns worker --no-control
+    """
     from workers.queues import CONTROL_QUEUES, CONTROL_THREADS, DIAL_QUEUES, DIAL_THREADS
 
     if not (dials or control):
@@ -63,7 +66,10 @@ def worker(
 
 
 def beat() -> None:
-    """Celery beat: the tick that makes sure that nothing ever stops. Two at once do no harm."""
+    """Celery beat: the tick that makes sure that nothing ever stops. Two at once do no harm.
+
+    Example: campaigns beat
+    """
     _celery("workers.beat", "beat", "--pidfile", "")
 
 
@@ -79,7 +85,10 @@ def simulator(
     seed: Annotated[int, typer.Option("--seed", metavar="S", help="Of outcomes and faults.")] = 0,
     faults: Annotated[str, typer.Option("--faults", metavar="SPEC", help="As drop_after=5%,lag=3s.")] = "",
 ) -> None:
-    """A stand-in for Retell's API on this machine (`python -m campaigns.simulator --help` has every setting)."""
+    """A stand-in for Retell's API on this machine (`python -m campaigns.simulator --help` has every setting).
+
+    Example: campaigns simulator --port 8123 --concurrency 20
+    """
     from campaigns.simulator.config import SimulatorConfig
     from campaigns.simulator.server import serve
 

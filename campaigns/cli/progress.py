@@ -30,6 +30,7 @@ class Progress:
             Live(console=console, refresh_per_second=4, transient=True) if console.is_terminal else None
         )
         self._last_line = 0.0
+        self._last_note = ""
         self._seen: deque[tuple[float, int, int]] = deque()
 
     def __enter__(self) -> Progress:
@@ -51,12 +52,13 @@ class Progress:
         rate, left = self._pace(done, calls, status.leads["pending"] + status.leads["in_flight"])
         if self._live:
             self._live.update(self._view(status, note, done, rate, left))
-        elif time.monotonic() - self._last_line >= _LINE_EVERY:
-            self._last_line = time.monotonic()
+        elif note != self._last_note or time.monotonic() - self._last_line >= _LINE_EVERY:
+            self._last_line, self._last_note = time.monotonic(), note
+            trouble = f" | trouble: {status.trouble}" if status.trouble else ""
             leads = ", ".join(f"{count} {state}" for state, count in status.leads.items() if count)
             self._console.print(
                 f"{self._clock.now():%a %H:%M} UTC | {leads} | lines {status.own}/{status.ceiling} | "
-                f"{calls} calls settled, {rate:.1f}/s, {left}{' | ' + note if note else ''}",
+                f"{calls} calls settled, {rate:.1f}/s, {left}{trouble}{' | ' + note if note else ''}",
                 markup=False,
                 soft_wrap=True,
             )

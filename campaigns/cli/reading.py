@@ -33,7 +33,10 @@ def show_status(
     ] = None,
     as_json: given.Json = False,
 ) -> None:
-    """Where campaigns stand. Exit code 3 when something needs a person."""
+    """Where campaigns stand. Exit code 3 when something needs a person.
+
+    Example: campaigns status spring
+    """
     settings, out = load_settings(), Output(as_json)
     store = open_store(settings)
     now = settings.clock().now()
@@ -100,7 +103,10 @@ def leads(
     ] = None,
     as_json: given.Json = False,
 ) -> None:
-    """The leads of a campaign, in file order."""
+    """The leads of a campaign, in file order.
+
+    Example: campaigns leads spring --state held
+    """
     settings, out = load_settings(), Output(as_json)
     states = [one.value for one in LeadState]
     if state is not None and state not in states:
@@ -144,7 +150,10 @@ def export(
     ] = None,
     as_json: given.Json = False,
 ) -> None:
-    """Write the results: the file's own columns, then what became of each lead."""
+    """Write the results: the file's own columns, then what became of each lead.
+
+    Example: campaigns export spring --out results.csv
+    """
     settings, out = load_settings(), Output(as_json)
     store = open_store(settings)
     campaign = given.find_campaign(store, name)
@@ -159,7 +168,10 @@ def export(
 
 
 def report(name: given.Name, as_json: given.Json = False) -> None:
-    """The closing figures of a campaign."""
+    """The closing figures of a campaign.
+
+    Example: campaigns report spring
+    """
     settings, out = load_settings(), Output(as_json)
     store = open_store(settings)
     summary = summarize(store, given.find_campaign(store, name), settings.clock().now())

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
+import structlog
 import typer
 from pydantic import SecretStr
 
 from campaigns.cli import options as given
+from campaigns.cli.drafts import new_campaign
+from campaigns.cli.lists import import_with_progress, show_import
 from campaigns.cli.output import NEEDS_A_PERSON, Output
 from campaigns.cli.progress import Progress
 from campaigns.cli.reading import show_summary
-from campaigns.cli.steering import import_with_progress, new_campaign, show_import, start
+from campaigns.cli.steering import start
 from campaigns.domain.clock import Clock, ScaledClock
 from campaigns.domain.entities import Campaign, CampaignOptions
 from campaigns.domain.errors import CampaignsError, UsageError
@@ -33,12 +37,15 @@ from campaigns.services.launch import begin_and_end
 from campaigns.services.report import status, summarize
 from campaigns.services.simulation import RETRY, SPEED, simulated_clock
 from campaigns.settings import SIMULATOR, Settings, load_settings
-from campaigns.store import Store
+from campaigns.store import Store, Unavailable
 from workers.embedded import HomeLock, Stack
 from workers.queues import CONTROL_QUEUES, CONTROL_THREADS, DIAL_QUEUES, DIAL_THREADS
 
+log = structlog.get_logger(__name__)
+
 DRAINED = "the runner was stopped with Ctrl-C: run the same command again to go on"
 _LOOK_EVERY = 0.4
+_PROBE_EVERY = 3.0
 #: Real seconds that a drained runner waits for the analyses of calls that are over; later ones wait for the next run.
 _SETTLE_GRACE = 15.0
 
@@ -66,7 +73,10 @@ def run(
     *,
     changes: given.Changes,
 ) -> None:
-    """Import a lead list, dial it, and write the results; resumes where it was if it is run again."""
+    """Import a lead list, dial it, and write the results; resumes where it was if it is run again.
+
+    Example: campaigns run leads.csv --from +14155550100 --agent agent_abc123
+    """
     out, settings = Output(as_json), load_settings()
     if speed is not None and (not simulate or not 0 < speed <= 10_000):
         raise UsageError("--speed takes 0 to 10000, and only with --simulate", "leave it out")
@@ -208,17 +218,27 @@ class _Runner:
         """Show progress until the campaign ends, pauses itself, or the runner is told to stop and has drained."""
         draining = False
         quiet_since: float | None = None
-        with Progress(self._out.console, self._clock) as progress:
+        disk = _Disk(self._store)
+        with Progress(self._out.progress_console, self._clock) as progress:
             while True:
-                if self._stops and not draining:
-                    draining = True
-                    self._store.campaigns.pause(self._campaign().id, DRAINED, self._clock.now())
                 stack.check()
-                current = status(self._store, self._campaign(), self._clock.now())
+                trouble = disk.trouble()
+                try:
+                    if self._stops and not draining:
+                        self._store.campaigns.pause(self._campaign().id, DRAINED, self._clock.now())
+                        draining = True
+                    current = status(self._store, self._campaign(), self._clock.now())
+                except Unavailable:
+                    # It may pass, and the workers wait for it as well.
+                    time.sleep(_LOOK_EVERY)
+                    continue
                 note = ""
                 if draining:
                     note = f"draining: {current.own} calls are left to finish; Ctrl-C again leaves them"
-                progress.show(current, note)
+                if trouble is not None:
+                    note = f"nothing is dialed while the database cannot be written: {trouble}"
+                with _on_a_full_disk_too():
+                    progress.show(current, note)
                 going_on = (
                     current.campaign.state in (CampaignState.RUNNING, CampaignState.SCHEDULED)
                     or current.campaign.resume_at is not None
@@ -250,6 +270,37 @@ class _Runner:
         if campaign.state not in FINAL_CAMPAIGN:
             raise CampaignsError(f"{self._name} is {campaign.state}: {campaign.reason}", "")
         return NEEDS_A_PERSON if summary.status.needs_a_person else 0
+
+
+class _Disk:
+    """Looks now and then whether the database takes a write: workers that cannot write cannot say so there."""
+
+    def __init__(self, store: Store) -> None:
+        self._database = store.database
+        self._looked = 0.0
+        self._trouble: str | None = None
+
+    def trouble(self) -> str | None:
+        """Why nothing can be written, as of the last look."""
+        if time.monotonic() - self._looked >= _PROBE_EVERY:
+            before, self._trouble = self._trouble, self._database.trouble()
+            self._looked = time.monotonic()
+            if self._trouble is not None and before is None:
+                log.error("database_not_writable", why=self._trouble)
+            elif self._trouble is None and before is not None:
+                log.info("database_writable_again")
+        return self._trouble
+
+
+@contextlib.contextmanager
+def _on_a_full_disk_too() -> Iterator[None]:
+    """What is only shown must not end a run because the file it is shown in takes no more."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        log.warning("progress_not_shown", error=str(error))
 
 
 def _environment(settings: Settings) -> Mapping[str, str]:

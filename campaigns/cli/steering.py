@@ -1,22 +1,19 @@
-"""Commands that change a campaign: import, create, launch, pause, resume, cancel."""
+"""Commands that change a campaign: create, launch, pause, resume, cancel."""
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from campaigns.cli import options as given
+from campaigns.cli.drafts import new_campaign
 from campaigns.cli.output import Output
 from campaigns.domain.entities import Campaign, CampaignOptions
 from campaigns.domain.errors import CampaignsError, UsageError
 from campaigns.domain.states import UNRESOLVED_CODE, CampaignState
 from campaigns.runtime import open_retell, open_store
-from campaigns.services.campaign_config import check_options
-from campaigns.services.imports import ImportSummary, import_file
-from campaigns.services.launch import DEFAULT_CPS, make_campaign
+from campaigns.services.launch import DEFAULT_CPS
 from campaigns.services.launch import launch as set_going
 from campaigns.services.report import iso
 from campaigns.settings import Settings, load_settings
@@ -26,111 +23,12 @@ OPERATOR_PAUSE = "paused by the operator"
 
 
 def register(app: typer.Typer) -> None:
-    app.command("import")(import_leads)
     app.command("create")(create)
     app.command("launch")(launch)
     app.command("pause")(pause)
     app.command("resume")(resume)
     app.command("cancel")(cancel)
     app.command("release")(release)
-
-
-@given.campaign_options("mapping", "timezone", "region", config=False)
-def import_leads(
-    file: given.LeadFileArgument,
-    campaign: Annotated[
-        str, typer.Option("--campaign", metavar="N", help="Campaign; made as a draft if new.")
-    ],
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would happen, change nothing.")
-    ] = False,
-    rejects: Annotated[
-        Path | None, typer.Option("--rejects", metavar="OUT.csv", help="Rejected rows.")
-    ] = None,
-    as_json: given.Json = False,
-    *,
-    changes: given.Changes,
-) -> None:
-    """Import a lead list into a campaign."""
-    settings, out = load_settings(), Output(as_json)
-    store = open_store(settings)
-    found = store.campaigns.by_name(campaign)
-    wanted = changes.over(found.options if found else CampaignOptions())
-    made = found or new_campaign(store, settings, campaign, wanted)
-    try:
-        if wanted != made.options:
-            store.campaigns.set_options(made.id, wanted)
-        summary = import_with_progress(
-            store, settings, made.name, file, out, dry_run=dry_run, rejects_to=rejects
-        )
-    finally:
-        if found is None and (dry_run or not store.imports.files(made.id)):
-            store.campaigns.discard_draft(made.id)
-    show_import(out, summary, dry_run)
-    out.document(summary.counts())
-
-
-def import_with_progress(
-    store: Store,
-    settings: Settings,
-    name: str,
-    file: Path,
-    out: Output,
-    *,
-    dry_run: bool = False,
-    rejects_to: Path | None = None,
-) -> ImportSummary:
-    """Import with a progress line on a terminal. Ctrl-C leaves the campaign without the file, and says so."""
-    campaign = given.find_campaign(store, name)
-    now = settings.clock().now()
-    shown = sys.stderr.isatty()
-
-    def progress(rows: int) -> None:
-        if shown:
-            sys.stderr.write(f"\r{rows:,} rows read ")
-            sys.stderr.flush()
-
-    try:
-        return import_file(
-            store,
-            campaign,
-            file,
-            now,
-            given.operator(),
-            dry_run=dry_run,
-            rejects_to=rejects_to,
-            progress=progress,
-        )
-    except KeyboardInterrupt:
-        raise CampaignsError(
-            f"stopped by Ctrl-C: nothing of {file.name} was imported", "run the same command again"
-        ) from None
-    finally:
-        if shown:
-            sys.stderr.write("\r\033[K")
-
-
-def show_import(out: Output, summary: ImportSummary, dry_run: bool = False) -> None:
-    verb = "would be imported" if dry_run else "imported"
-    if summary.again:
-        out.line(f"{summary.file} was imported before: nothing new in its {summary.rows:,} rows")
-        return
-    out.line(
-        f"{summary.file}: {summary.rows:,} rows, {summary.accepted:,} {verb}, {summary.rejected:,} rejected, "
-        f"{summary.duplicates:,} duplicates, {summary.suppressed:,} suppressed, {summary.held:,} held"
-    )
-    if summary.by_code:
-        out.table("", ["code", "rows"], [[code, rows] for code, rows in summary.by_code.most_common()])
-    for warning in summary.warnings:
-        out.line(f"warning: {warning}")
-
-
-def new_campaign(store: Store, settings: Settings, name: str, wanted: CampaignOptions) -> Campaign:
-    """Make a draft. Raises CampaignsError when the name or the start and the end cannot be used."""
-    now = settings.clock().now()
-    for problem in check_options(wanted, now):
-        raise UsageError(problem.message, problem.remedy)
-    return make_campaign(store, settings.workspace, name, wanted, now)
 
 
 @given.campaign_options()
@@ -143,7 +41,10 @@ def create(
     *,
     changes: given.Changes,
 ) -> None:
-    """Make a campaign as a draft."""
+    """Make a campaign as a draft.
+
+    Example: campaigns create spring --from +14155550100 --agent agent_abc123
+    """
     settings, out = load_settings(), Output(as_json)
     chosen = changes.name if name is None else name
     if chosen is None:
@@ -151,7 +52,7 @@ def create(
             "the campaign has no name", "write `campaigns create NAME`, or name it in the campaign file"
         )
     made = new_campaign(open_store(settings), settings, chosen, changes.over(CampaignOptions()))
-    out.line(f"{made.name} is a draft: import leads with `campaigns import FILE --campaign {made.name}`")
+    out.note(f"{made.name} is a draft: import leads with `campaigns import FILE --campaign {made.name}`")
     _show(out, made)
 
 
@@ -160,11 +61,14 @@ def launch(
     now: Annotated[bool, typer.Option("--now", help="Start at once, whatever its start says.")] = False,
     as_json: given.Json = False,
 ) -> None:
-    """Start dialing a campaign, at its start; `campaigns worker` and `campaigns beat` do the work."""
+    """Start dialing a campaign, at its start; `campaigns worker` and `campaigns beat` do the work.
+
+    Example: campaigns launch spring
+    """
     settings, out = load_settings(), Output(as_json)
     store = open_store(settings)
     launched = start(store, settings, given.find_campaign(store, name), at_once=now)
-    out.line(f"{name} is {_when(launched)}")
+    out.note(f"{name} is {_when(launched)}")
     _show(out, launched)
 
 
@@ -195,18 +99,24 @@ def _when(campaign: Campaign) -> str:
 
 
 def pause(name: given.Name, as_json: given.Json = False) -> None:
-    """Stop dialing; calls in progress go on and their results are collected."""
+    """Stop dialing; calls in progress go on and their results are collected.
+
+    Example: campaigns pause spring
+    """
     settings, out = load_settings(), Output(as_json)
     store = open_store(settings)
     campaign = given.find_campaign(store, name)
     if not store.campaigns.pause(campaign.id, OPERATOR_PAUSE, settings.clock().now()):
         raise CampaignsError(f"{name} is {campaign.state}", "only a running campaign can be paused")
-    out.line(f"{name} is paused: no new dials; `campaigns resume {name}` goes on")
+    out.note(f"{name} is paused: no new dials; `campaigns resume {name}` goes on")
     _show(out, given.find_campaign(store, name))
 
 
 def resume(name: given.Name, as_json: given.Json = False) -> None:
-    """Go on dialing a paused campaign."""
+    """Go on dialing a paused campaign.
+
+    Example: campaigns resume spring
+    """
     settings, out = load_settings(), Output(as_json)
     store = open_store(settings)
     campaign = given.find_campaign(store, name)
@@ -214,18 +124,21 @@ def resume(name: given.Name, as_json: given.Json = False) -> None:
         raise CampaignsError(f"{name} is {campaign.state}, not paused", f"see `campaigns status {name}`")
     store.campaigns.resume(campaign.id, settings.clock().now())
     resumed = given.find_campaign(store, name)
-    out.line(f"{name} is {_when(resumed)}" + (" again" if resumed.state == CampaignState.RUNNING else ""))
+    out.note(f"{name} is {_when(resumed)}" + (" again" if resumed.state == CampaignState.RUNNING else ""))
     _show(out, resumed)
 
 
 def cancel(name: given.Name, as_json: given.Json = False) -> None:
-    """Give a campaign up: its waiting leads end as cancelled, calls in progress are left to finish."""
+    """Give a campaign up: its waiting leads end as cancelled, calls in progress are left to finish.
+
+    Example: campaigns cancel spring
+    """
     settings, out = load_settings(), Output(as_json)
     store = open_store(settings)
     campaign = given.find_campaign(store, name)
     if not store.campaigns.cancel(campaign.id, settings.clock().now()):
         raise CampaignsError(f"{name} is {campaign.state} already", f"see `campaigns status {name}`")
-    out.line(f"{name} is cancelled")
+    out.note(f"{name} is cancelled")
     _show(out, given.find_campaign(store, name))
 
 
@@ -239,7 +152,10 @@ def release(
     ] = None,
     as_json: given.Json = False,
 ) -> None:
-    """Let held leads be dialed after all; `campaigns status NAME` names the codes."""
+    """Let held leads be dialed after all; `campaigns status NAME` names the codes.
+
+    Example: campaigns release spring --code unknown_timezone --timezone America/New_York
+    """
     settings, out = load_settings(), Output(as_json)
     store = open_store(settings)
     campaign = given.find_campaign(store, name)
@@ -260,7 +176,7 @@ def release(
             f"no lead of {name} is held with {code}",
             f"there are: {', '.join(codes)}" if codes else "none is held",
         )
-    out.line(f"{released:,} leads of {name} wait to be dialed again; run or launch it to go on")
+    out.note(f"{released:,} leads of {name} wait to be dialed again; run or launch it to go on")
     out.document({"campaign": name, "code": code, "released": released})
 
 

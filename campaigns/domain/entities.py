@@ -120,8 +120,9 @@ class NewLead:
     agent_version: str
     extension: str
     consent: str
+    zip: str
+    state_given: str
     ignore_e164: bool
-    variables: Mapping[str, str]
     metadata: Mapping[str, object]
     sip_headers: Mapping[str, str]
     cells: Sequence[str]

@@ -1,15 +1,14 @@
 """CSV -> accepted lead rows and rejected rows. Pure: no database, no network.
 
 file = open_lead_file(Path("leads.csv"), ReadOptions(timezone="America/Chicago"))
-seen = SeenPhones()
 for row in file.rows():
-    if isinstance(row, LeadRow) and (first := seen.duplicate_of(row.phone, row.line)):
-        row = file.reject(row, RowCode.DUPLICATE_IN_FILE, first)
+    ...  # a LeadRow, or a RejectedRow; file.batches() gives the same rows many at once
 """
 
-from campaigns.leads.phones import Phone, PhoneProblem, is_region, normalise_phone
+from campaigns.leads.batches import LeadBatch
+from campaigns.leads.phones import Phone, PhoneProblem, countries_of, is_region, normalise_phone
 from campaigns.leads.reader import LeadFile, open_lead_file
-from campaigns.leads.rejects import spreadsheet_safe, write_rejects
+from campaigns.leads.rejects import rejects_file, spreadsheet_safe, write_rejects
 from campaigns.leads.rows import (
     Held,
     LeadFileError,
@@ -19,10 +18,12 @@ from campaigns.leads.rows import (
     RowCode,
     SeenPhones,
 )
+from campaigns.leads.uploads import plain_file
 from campaigns.leads.zones import zone_named, zones_of
 
 __all__ = [
     "Held",
+    "LeadBatch",
     "LeadFile",
     "LeadFileError",
     "LeadRow",
@@ -32,9 +33,12 @@ __all__ = [
     "RejectedRow",
     "RowCode",
     "SeenPhones",
+    "countries_of",
     "is_region",
     "normalise_phone",
     "open_lead_file",
+    "plain_file",
+    "rejects_file",
     "spreadsheet_safe",
     "write_rejects",
     "zone_named",

@@ -6,7 +6,8 @@ The whole file is examined, never its head alone: the one accent that decides ma
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,8 @@ _NOT_TEXT = (
     (b"\x1f\x8b", "a gzip archive"),
     (b"%PDF", "a PDF"),
 )
+#: No line of a list is longer; a file of one endless line must not fill the memory.
+LONGEST_LINE = 4 << 20
 # Bytes that are no UTF-8 beside characters that are: damage if they are few, another encoding otherwise.
 _DAMAGED_AT_MOST = 0.2
 
@@ -69,6 +72,24 @@ def recognise_encoding(path: Path) -> Decoding:
     )
 
 
+def check_lines(path: Path) -> None:
+    """Raises LeadFileError for a file with a line that is longer than any list has, and OSError."""
+    position = last = 0
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            # The first break and the last one of a chunk bound every gap that is longer than it.
+            breaks = [chunk.find(b"\n"), chunk.find(b"\r")]
+            found = [at for at in breaks if at >= 0]
+            if found and position + min(found) - last <= LONGEST_LINE:
+                last = position + max(chunk.rfind(b"\n"), chunk.rfind(b"\r"))
+            position += len(chunk)
+            if position - last > LONGEST_LINE:
+                raise LeadFileError(
+                    f"{path.name} has a line of more than {LONGEST_LINE >> 20} MB, which is no row of a list",
+                    "Look whether it is a CSV at all; export the list again",
+                )
+
+
 def _utf8_census(path: Path) -> tuple[int, int]:
     """How many characters beyond ASCII are proper UTF-8, and how many bytes are not."""
     good = bad = 0
@@ -100,10 +121,39 @@ def check_encoding(name: str) -> str:
 
 def lines_of(path: Path, encoding: str) -> Iterator[str]:
     """The file's lines with their endings (LF, CRLF or CR), without NUL, Ctrl-Z and byte-order marks."""
+    with line_reader(path, encoding) as read:
+        while lines := read():
+            yield from lines
+
+
+@contextmanager
+def line_reader(path: Path, encoding: str) -> Iterator[Callable[[], list[str]]]:
+    """`lines_of` by some megabytes: call what is given for the next lines, [] at the end."""
     with path.open(encoding=encoding, errors="replace", newline="") as file:
-        for number, line in enumerate(file):
-            if number == 0:
-                line = line.removeprefix("\ufeff")
-            if "\0" in line or "\x1a" in line:
-                line = line.replace("\0", "").replace("\x1a", "")
-            yield line
+        first = True
+
+        def read() -> list[str]:
+            nonlocal first
+            lines = file.readlines(2 * _CHUNK)
+            if not lines:
+                return lines
+            if first:
+                lines[0] = lines[0].removeprefix("\ufeff")
+                first = False
+            text = "".join(lines)
+            if "\0" in text or "\x1a" in text:
+                lines = [line.replace("\0", "").replace("\x1a", "") for line in lines]
+            if not text.isascii() and not _is_text(text):
+                lines = [line.encode("utf-8", "replace").decode() for line in lines]
+            return lines
+
+        yield read
+
+
+def _is_text(text: str) -> bool:
+    """No half of a surrogate pair, which some codecs let through: it could be neither stored nor sent."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -16,6 +16,8 @@ _SAMPLE_CHARS = 256 * 1024
 _SAMPLE_RECORDS = 300
 _JUDGED_RECORDS = 60
 _HEADER_WITHIN = 20
+#: More is no list, and every row would take a page.
+MOST_COLUMNS = 1_000
 _DELIMITERS = (",", ";", "\t", "|")
 _SEP_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE | re.DOTALL)
 
@@ -80,6 +82,11 @@ def recognise_layout(
         header = records[position]
         body, header_line = records[position + 1 :], header.line
         names = _without_trailing(header.cells, body)
+    if len(names) > MOST_COLUMNS:
+        raise LeadFileError(
+            f"The file has {len(names):,} columns; a list has at most {MOST_COLUMNS:,}",
+            "Leave out what the agent does not need, or look whether it is a list at all",
+        )
     skipped = len(REJECT_COLUMNS) if _is_rejects_header(names) else 0
     warnings = []
     if position:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
@@ -17,8 +19,10 @@ from typing import TYPE_CHECKING
 from campaigns.leads.rows import RowCode
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     # Imported inside functions at run time: its tables take a tenth of a second, and most commands need none.
-    from phonenumbers import PhoneNumber
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,17 @@ def is_region(code: str) -> bool:
     import phonenumbers
 
     return code.upper() in phonenumbers.SUPPORTED_REGIONS
+
+
+def countries_of(numbers: Iterable[int]) -> Counter[str]:
+    """How many of these numbers (E.164 without the plus) belong to each country."""
+    import phonenumbers
+
+    found: Counter[str] = Counter()
+    for prefix, count in Counter(number // 10_000 for number in map(int, numbers)).items():
+        number = phonenumbers.parse(f"+{prefix}0000")
+        found[phonenumbers.region_code_for_number(number) or "?"] += count
+    return found
 
 
 def normalise_phone(text: str, region: str = "US") -> Phone | PhoneProblem:
@@ -247,11 +262,8 @@ def _wrong_length(digits: str, region: str) -> PhoneProblem:
 
 def _nanp(national: str, region: str) -> Phone | PhoneProblem:
     """Ten digits of the North American plan."""
-    import phonenumbers
-
-    number = phonenumbers.PhoneNumber(country_code=1, national_number=int(national))
-    country = phonenumbers.region_code_for_number(number)
     e164 = f"+1{national}"
+    country, kind = _assigned(national)
     if country is None:
         area, exchange = national[:3], national[3:6]
         if area in _NEW_AREA_CODES and exchange[0] not in "01":
@@ -264,7 +276,21 @@ def _nanp(national: str, region: str) -> Phone | PhoneProblem:
                 "can't exist: no area code and no exchange begins with 0 or 1", "Correct the number"
             )
         return _invalid(f"doesn't exist: no such number in area code {area}", "Correct the number")
-    return _judge(number, e164, country, region)
+    return _judge(kind, e164, country, region)
+
+
+def _assigned(national: str) -> tuple[str | None, int]:
+    """(country or None if there is no such number, the library's type of it)."""
+    import phonenumbers
+
+    from campaigns.leads import nanp
+
+    # Compiling the plan takes longer than a short list.
+    if nanp.number_plan.cache_info().currsize and (known := nanp.number_plan().look_up(national)) is not None:
+        return known
+
+    number = phonenumbers.PhoneNumber(country_code=1, national_number=int(national))
+    return phonenumbers.region_code_for_number(number), phonenumbers.number_type(number)
 
 
 def _elsewhere(text: str, region: str) -> Phone | PhoneProblem:
@@ -285,15 +311,12 @@ def _elsewhere(text: str, region: str) -> Phone | PhoneProblem:
             "Correct it, or write it with + and its country code",
         )
     e164 = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
-    return _judge(number, e164, country, region)
+    return _judge(phonenumbers.number_type(number), e164, country, region)
 
 
-def _judge(number: PhoneNumber, e164: str, country: str, region: str) -> Phone | PhoneProblem:
+def _judge(number_type: int, e164: str, country: str, region: str) -> Phone | PhoneProblem:
     """Policy: an existing number may still be one that a campaign must not ring."""
-    import phonenumbers
-
-    kind = _kinds().get(phonenumbers.number_type(number))
-    if kind is None:
+    if number_type not in _kinds():
         return PhoneProblem(
             RowCode.NOT_DIALABLE,
             f"{e164} is a toll-free, premium-rate or service number and is never dialed. "
@@ -307,6 +330,19 @@ def _judge(number: PhoneNumber, e164: str, country: str, region: str) -> Phone |
             f"Remove the row, or import the numbers of {_country_name(country)} as a file with that region.",
         )
     return Phone(e164, "", country)
+
+
+@lru_cache(maxsize=8)
+def accepted_answers(region: str) -> npt.NDArray[np.bool_]:
+    """Which answers of the number plan mean: a number to be dialed from a list of this region, without a doubt."""
+    import numpy as np
+
+    from campaigns.leads.nanp import number_plan
+
+    countries = _ACCEPTED.get(region, frozenset({region}))
+    return np.array(
+        [country in countries and _kinds().get(kind) is not None for country, kind in number_plan().answers]
+    )
 
 
 def _country_name(country: str) -> str:

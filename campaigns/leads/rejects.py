@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from campaigns.leads.layout import BEGINS_A_FORMULA, REJECT_COLUMNS
@@ -29,14 +30,31 @@ def write_rejects(path: Path, header: Sequence[str], rejected: Iterable[Rejected
 
     Raises OSError if `path` can't be written.
     """
-    count = 0
-    with path.open("w", encoding="utf-8", errors="replace", newline="") as file:
+    with rejects_file(path, header) as write:
+        return write(rejected)
+
+
+@contextmanager
+def rejects_file(path: Path, header: Sequence[str]) -> Iterator[Callable[[Iterable[RejectedRow]], int]]:
+    """A rejects file that is written bit by bit; it appears whole, when the block has ended well."""
+    partial = path.with_name(f".{path.name}.part")
+    with partial.open("w", encoding="utf-8", errors="replace", newline="") as file:
         # The module's own CRLF: with another line end it leaves a carriage return inside a cell unquoted.
         writer = csv.writer(file)
         writer.writerow([*REJECT_COLUMNS, *map(spreadsheet_safe, header)])
-        for row in rejected:
-            own = [*row.cells, *[""] * (len(header) - len(row.cells))]
-            cells = (str(row.line), row.code.value, row.message, row.column, row.value, *own)
-            writer.writerow([spreadsheet_safe(cell) for cell in cells])
-            count += 1
-    return count
+
+        def write(rejected: Iterable[RejectedRow]) -> int:
+            count = 0
+            for row in rejected:
+                own = [*row.cells, *[""] * (len(header) - len(row.cells))]
+                cells = (str(row.line), row.code.value, row.message, row.column, row.value, *own)
+                writer.writerow([spreadsheet_safe(cell) for cell in cells])
+                count += 1
+            return count
+
+        try:
+            yield write
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+    partial.replace(path)

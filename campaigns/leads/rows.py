@@ -10,6 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 
 class RowCode(StrEnum):
@@ -61,7 +66,7 @@ class LeadRow:
         zone_source: where the zones come from: "column", "option", "number", or "" when there are none.
         priority: 1 is dialed first; 5 unless the file says otherwise.
         call_after: not before this instant (aware, UTC); None if the file doesn't say.
-        external_id, agent_id, agent_version, consent: the file's own words, "" if none.
+        external_id, agent_id, agent_version, consent, zip, state: the file's own words, "" if none.
         variables: every other column by its header, as strings; empty cells stay as "".
         metadata: the operator's own JSON object, sent along with the call.
         sip_headers: custom SIP headers, name to value.
@@ -81,6 +86,8 @@ class LeadRow:
     agent_id: str
     agent_version: str
     consent: str
+    zip: str
+    state: str
     variables: dict[str, str]
     metadata: dict[str, object]
     sip_headers: dict[str, str]
@@ -114,6 +121,7 @@ class ReadOptions:
         timezone: IANA zone of the rows that name none.
         encoding: Python codec name; None recognises it.
         delimiter: one character; None recognises it.
+        require: columns that must be filled in every row, since the agent's prompt needs them.
     """
 
     mapping: Mapping[str, str] = field(default_factory=dict)
@@ -121,19 +129,46 @@ class ReadOptions:
     timezone: str | None = None
     encoding: str | None = None
     delimiter: str | None = None
+    require: tuple[str, ...] = ()
 
 
 class SeenPhones:
     """The numbers met so far in one file. Kept apart from reading so that suppression can be asked first:
     a suppressed number that also repeats says *suppressed* on every one of its rows."""
 
-    __slots__ = ("_first_line",)
+    __slots__ = ("_levels",)
 
     def __init__(self) -> None:
-        # Keyed by integer: a third of the memory of the string, and a list may hold millions.
-        self._first_line: dict[int, int] = {}
+        # Sorted arrays, each at least twice as long as the next: twelve bytes a number, and a list may hold millions.
+        self._levels: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]] = []
 
-    def duplicate_of(self, phone: str, line: int) -> int | None:
-        """The line that had this E.164 number first, or None; then `line` is remembered as the first."""
-        first = self._first_line.setdefault(int(phone), line)
-        return None if first == line else first
+    def first_lines(
+        self, phones: npt.NDArray[np.int64], lines: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.int64]:
+        """For each number (E.164 without the plus) the line that had it first; 0 if this is its first, or it is 0.
+
+        All of them are remembered then.
+        """
+        import numpy as np
+
+        numbers, at, inverse = np.unique(phones, return_index=True, return_inverse=True)
+        before = np.zeros(len(numbers), np.int64)
+        for known, known_lines in self._levels:
+            place = np.minimum(np.searchsorted(known, numbers), len(known) - 1)
+            before = np.where(known[place] == numbers, known_lines[place], before)
+        repeated = np.where(at[inverse] == np.arange(len(phones)), 0, lines[at][inverse])
+        first = np.where(before[inverse] > 0, before[inverse], repeated)
+        fresh = (before == 0) & (numbers > 0)
+        self._add(numbers[fresh], lines[at][fresh].astype(np.int32))
+        return np.where(phones > 0, first, 0)
+
+    def _add(self, numbers: npt.NDArray[np.int64], lines: npt.NDArray[np.int32]) -> None:
+        import numpy as np
+
+        while self._levels and len(self._levels[-1][0]) < 2 * len(numbers):
+            known, known_lines = self._levels.pop()
+            numbers, lines = np.concatenate([known, numbers]), np.concatenate([known_lines, lines])
+            order = np.argsort(numbers, kind="stable")
+            numbers, lines = numbers[order], lines[order]
+        if len(numbers):
+            self._levels.append((numbers, lines))

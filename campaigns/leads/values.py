@@ -12,7 +12,6 @@ from zoneinfo import ZoneInfo
 DEFAULT_PRIORITY = 5
 _LOWEST_PRIORITY = 1000
 
-_EXCEL_TEXT = re.compile(r'="([^"]*)"')
 _WHOLE = re.compile(r"(\d{1,9})(?:\.0+)?", re.ASCII)
 _SLASHED = re.compile(
     r"(\d{1,2})/(\d{1,2})/(\d{4})(?:[ T]+(\d{1,2}):(\d{2})(?::(\d{2}))?(?:\s*([ap])\.?m\.?)?)?",
@@ -24,14 +23,6 @@ _LAST_ZONE_ON_EARTH = "Etc/GMT+12"
 
 class BadValue(ValueError):
     """A cell can't mean what its column says. The text says what is wrong and what to write instead."""
-
-
-def text_of(cell: str) -> str:
-    """The text a person sees in a spreadsheet: outer blanks off, `="00123"` is 00123."""
-    cell = cell.strip()
-    if cell.startswith('="') and (match := _EXCEL_TEXT.fullmatch(cell)) is not None:
-        return match[1]
-    return cell
 
 
 def priority_of(text: str) -> int:

@@ -26,6 +26,7 @@ from .models import (
     CreatePhoneCall,
     PhoneNumber,
     TimeWindow,
+    Webhook,
     WeightedAgent,
 )
 from .verdicts import (
@@ -74,6 +75,7 @@ __all__ = [
     "TimeWindow",
     "Unknown",
     "Verdict",
+    "Webhook",
     "WeightedAgent",
     "batch_verdict_of_response",
     "verdict_of_error",

@@ -13,6 +13,8 @@ import random
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import unquote
@@ -23,7 +25,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_at
 
 from .errors import RetellError, RetellRefused, RetellUnavailable, error_for
 from .transport import Deadline, bounded_transport
-from .verdicts import NeverSent, Unknown, message_of, retry_after_of, verdict_of_error
+from .verdicts import NeverSent, Unknown, http_date, message_of, retry_after_of, verdict_of_error
 
 _DIAL_BODY = 4 * 2**20
 _READ_BODY = 256 * 2**20
@@ -35,6 +37,17 @@ _SHORTEST_SECRET = 6
 Part = tuple[str, tuple[str | None, bytes, str | None]]
 
 log = logging.getLogger("campaigns.retell")
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one request showed: HTTP status, seconds it took, and by how many seconds this machine's clock is ahead of
+    the server's (None where the answer has no Date; good to about a second).
+    """
+
+    status: int
+    seconds: float
+    ahead: float | None
 
 
 class Connection:
@@ -171,6 +184,24 @@ class Connection:
                 error.retry_after,
             ) from None
 
+    def look(self, path: str) -> Look:
+        """One GET, whatever it answers. Raises RetellUnavailable where no answer comes."""
+        started, before = self._now(), datetime.now(UTC)
+        seen: list[tuple[int, httpx.Headers]] = []
+        try:
+            self._request("GET", path, None, None, (), self._read_timeout, seen)()
+        except RetellError:
+            if not seen:
+                raise
+        seconds = self._now() - started
+        status, headers = seen[0]
+        date = http_date(headers.get("date", ""))
+        if date is None:
+            return Look(status, seconds, None)
+        # The server wrote its whole second somewhere on the way: half of the way and half a second are the best guess.
+        there = date.timestamp() + 0.5 - seconds / 2
+        return Look(status, seconds, before.timestamp() - there)
+
     def _request(
         self,
         method: str,
@@ -179,6 +210,7 @@ class Connection:
         body: Any,
         parts: Sequence[Part],
         seconds: float,
+        seen: list[tuple[int, httpx.Headers]] | None = None,
     ) -> Callable[[], bytes]:
         """One try, to be called as often as it may be repeated; all of them end within `seconds`."""
         if os.getpid() != self._pid:
@@ -207,6 +239,8 @@ class Connection:
                 log.debug("asked method=%s path=%s answer=none: %s", method, unquote(path), text)
                 kind = _Unsent if isinstance(verdict_of_error(error), NeverSent) else RetellUnavailable
                 raise kind(text, "check the network and RETELL_BASE_URL") from None
+            if seen is not None:
+                seen.append((status, answered))
             spent = self._now() - started
             log.debug("asked method=%s path=%s status=%s seconds=%.3f", method, unquote(path), status, spent)
             if 200 <= status < 300:

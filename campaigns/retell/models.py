@@ -236,6 +236,13 @@ class Call(_Answer):
         return value if isinstance(value, str) and value else None
 
 
+class Webhook(_Answer):
+    """What Retell posts when something happens to a call: call_started, call_ended, call_analyzed, or another event."""
+
+    event: Id
+    call: Call
+
+
 class CallPage(BaseModel):
     """One page of calls. `malformed` counts the items that had no readable call id and were left out.
 

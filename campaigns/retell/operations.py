@@ -107,17 +107,17 @@ _ROWS = (
         danger=Danger.DELETES,
     ),
     Operation(
-        "list-retell-llms", "GET", "/v2/list-retell-llms", "llms", "The Retell LLM response engines.",
+        "list-retell-llms", "GET", "/v2/list-retell-llms", "LLMs", "The Retell LLM response engines.",
         in_query=_PAGES, paging=Paging.QUERY,
     ),
-    Operation("get-retell-llm", "GET", "/get-retell-llm/{llm_id}", "llms", "One LLM.", in_query=(_VERSION,)),
-    Operation("create-retell-llm", "POST", "/create-retell-llm", "llms", "Make an LLM.", takes_body=True),
+    Operation("get-retell-llm", "GET", "/get-retell-llm/{llm_id}", "LLMs", "One LLM.", in_query=(_VERSION,)),
+    Operation("create-retell-llm", "POST", "/create-retell-llm", "LLMs", "Make an LLM.", takes_body=True),
     Operation(
-        "update-retell-llm", "PATCH", "/update-retell-llm/{llm_id}", "llms", "Change an LLM.",
+        "update-retell-llm", "PATCH", "/update-retell-llm/{llm_id}", "LLMs", "Change an LLM.",
         in_query=(_VERSION,), takes_body=True,
     ),
     Operation(
-        "delete-retell-llm", "DELETE", "/delete-retell-llm/{llm_id}", "llms", "Delete an LLM.",
+        "delete-retell-llm", "DELETE", "/delete-retell-llm/{llm_id}", "LLMs", "Delete an LLM.",
         in_query=(_FORCE,), danger=Danger.DELETES,
     ),
     Operation(

@@ -186,15 +186,16 @@ def retry_after_of(headers: Mapping[str, str], *, now: datetime | None = None) -
     try:
         seconds = float(text)
     except ValueError:
-        until = _http_date(text)
+        until = http_date(text)
         if until is None:
             return None
-        sent = _http_date(headers.get("date") or headers.get("Date") or "")
+        sent = http_date(headers.get("date") or headers.get("Date") or "")
         seconds = (until - (sent or now or datetime.now(UTC))).total_seconds()
     return None if math.isnan(seconds) else min(max(seconds, 0.0), LONGEST_PAUSE)
 
 
-def _http_date(text: str) -> datetime | None:
+def http_date(text: str) -> datetime | None:
+    """The instant of an HTTP Date, None where it cannot be read."""
     try:
         moment = parsedate_to_datetime(text)
     except (ValueError, TypeError, IndexError, OverflowError):

@@ -84,12 +84,17 @@ def audit(store: Store, retell: RetellClient, campaign: Campaign) -> Audit:
 
 
 def _rows(store: Store, campaign: Campaign) -> Check:
-    rows = sum(int(str(file.counts.get("rows", 0))) for file in store.imports.files(campaign.id))
+    files = store.imports.files(campaign.id)
+    rows = sum(int(str(file.counts.get("rows", 0))) for file in files)
+    # Their leads were counted with the file that brought them first.
+    mended = sum(int(str(file.counts.get("mended", 0))) for file in files)
     by_state = store.reports.lead_counts(campaign.id)
     leads, rejected = sum(by_state.values()), store.reports.rejected_rows(campaign.id)
     states = ", ".join(f"{count} {state}" for state, count in by_state.items() if count)
     detail = f"{rows} file rows = {rejected} rejected + {leads} leads ({states})"
-    return Check("every row is in one account", detail, [] if rows == rejected + leads else [detail])
+    if mended:
+        detail += f" + {mended} that mended a held lead"
+    return Check("every row is in one account", detail, [] if rows == rejected + leads + mended else [detail])
 
 
 def _one_call_each(attempts: Sequence[AuditedAttempt], calls: Sequence[Call]) -> Check:

@@ -27,6 +27,7 @@ from campaigns.retell import (
     Unknown,
     Verdict,
 )
+from campaigns.services.adoption import adopt
 from campaigns.services.context import Context
 
 log = structlog.get_logger(__name__)
@@ -128,7 +129,7 @@ def redial(context: Context, one: UnknownDial, awake: Callable[[], float] = awak
     if awake() - started <= FENCE_SECONDS:
         verdict = context.retell.create_phone_call(_request(order))
     if isinstance(verdict, Placed):
-        return _place(context, one.attempt_id, verdict.call_id)
+        return adopt(context, one.attempt_id, verdict.call_id)
     if isinstance(verdict, Refused):
         why = _refusal(verdict)
     else:
@@ -142,14 +143,6 @@ def redial(context: Context, one: UnknownDial, awake: Callable[[], float] = awak
 
 def _refusal(verdict: Refused) -> str:
     return f"Retell refused the dial with {verdict.status}: {verdict.message} ({verdict.remedy})"
-
-
-def _place(context: Context, attempt_id: str, call_id: str) -> bool:
-    """Keep the call id; after a lease that ran out meanwhile the row is ambiguous, and this late answer settles it."""
-    attempts, now = context.store.attempts, context.clock.now()
-    return attempts.place(attempt_id, AttemptState.DIALING, call_id, now) or attempts.place(
-        attempt_id, AttemptState.AMBIGUOUS, call_id, now
-    )
 
 
 def _take_turn(context: Context, order: DialOrder) -> DialResult | None:
@@ -229,7 +222,7 @@ def _record(context: Context, order: DialOrder, verdict: Verdict) -> DialResult:
 
     match verdict:
         case Placed(call_id=call_id):
-            _place(context, attempt_id, call_id)
+            adopt(context, attempt_id, call_id)
             return DialResult(Dialed.PLACED)
         case NeverSent(why=why):
             log.warning("dial_not_sent", attempt=attempt_id, why=why)

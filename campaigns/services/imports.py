@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 from collections import Counter
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from itertools import islice
+from itertools import compress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from campaigns.compliance import Rules, rules_for
+from campaigns.domain.clock import to_ms
 from campaigns.domain.entities import Campaign, NewLead
 from campaigns.domain.errors import CampaignsError
 from campaigns.domain.states import CampaignState, LeadState
 from campaigns.domain.windows import next_opening
 from campaigns.leads import (
+    LeadBatch,
     LeadFile,
     LeadFileError,
     LeadRow,
@@ -24,19 +28,32 @@ from campaigns.leads import (
     RejectedRow,
     RowCode,
     SeenPhones,
+    countries_of,
     open_lead_file,
+    plain_file,
+    rejects_file,
     write_rejects,
 )
+from campaigns.services.suppressions import stale_lists
 from campaigns.store import ImportWriter, Reject, Store
 
-_CHUNK = 2_000
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+#: Leads that a preview shows.
+_SHOWN = 5
+_PRIORITY = 5
 
 
 @dataclass(slots=True)
 class ImportSummary:
     """rows = accepted + rejected + duplicates + suppressed + held; by_code counts all but the accepted.
 
-    file_id: 0 for a dry run. again: the identical file had been imported before, and nothing was done.
+    file_id: 0 for a dry run. again: the identical file had been imported before, and nothing was done. mended: accepted
+    rows that freed a lead that was held, instead of making a new one. columns: FIELD -> column. format: how the file
+    was read. first: some leads as they would be dialed. zones, countries: leads by where they are;
+    the countries for a dry run only.
     """
 
     file: str
@@ -50,6 +67,14 @@ class ImportSummary:
     warnings: tuple[str, ...] = ()
     file_id: int = 0
     again: bool = False
+    mended: int = 0
+    header: tuple[str, ...] = ()
+    columns: dict[str, str] = field(default_factory=dict)
+    variables: tuple[str, ...] = ()
+    format: dict[str, str] = field(default_factory=dict)
+    first: list[NewLead] = field(default_factory=list)
+    zones: Counter[str] = field(default_factory=Counter)
+    countries: Counter[str] = field(default_factory=Counter)
 
     def counts(self) -> dict[str, object]:
         """The contract of `campaigns import --json`."""
@@ -71,109 +96,254 @@ def import_file(
     now: datetime,
     imported_by: str,
     *,
+    read_as: ReadOptions | None = None,
     dry_run: bool = False,
+    again: bool = False,
     rejects_to: Path | None = None,
-    progress: Callable[[int], None] = lambda rows: None,
+    progress: Callable[[int, float], None] = lambda rows, share: None,
+    moving: Callable[[int, int], None] = lambda done, of: None,
 ) -> ImportSummary:
     """Read `path` into the campaign, all of it or (on an exception, or Ctrl-C) none of it.
 
-    The identical file again adds nothing and says so. progress: called with the rows read so far. rejects_to:
-    where to write the rejected rows. Raises LeadFileError for a file that cannot be used, CampaignsError for a
-    campaign that is cancelled.
+    read_as: encoding, delimiter and required columns; the rest is the campaign's. The identical file again adds nothing
+    and says so, unless `again` is asked for. progress: called with the rows read so far and how much of the file that
+    is. moving: called with (rows that are in, all of them) once everything is read; from then on the file stays.
+    rejects_to: where to write the rejected rows. Raises LeadFileError for a file that cannot be used, CampaignsError
+    for a campaign that is cancelled, or that another import has.
     """
     options = campaign.options
-    file = open_lead_file(
-        path, ReadOptions(mapping=options.mapping, region=options.region, timezone=options.timezone or None)
+    wanted = replace(
+        read_as or ReadOptions(),
+        mapping=options.mapping,
+        region=options.region,
+        timezone=options.timezone or None,
     )
     if campaign.state == CampaignState.CANCELLED:
         raise CampaignsError(
             f"{campaign.name} is cancelled, and nobody in it would be called", "name another campaign"
         )
-    digest = _sha256(path)
-    for earlier in store.imports.files(campaign.id):
-        if earlier.sha256 == digest and not dry_run:
-            return _repeated(store, campaign, earlier.id, path.name, earlier.counts)
-    summary = ImportSummary(path.name)
-    rejected: list[RejectedRow] = []
-    sorting = _Sorting(file, rules_for(options.profile, options.windows), now, summary, rejected)
-    with suppress(_DryRun), store.imports.writer(campaign.id, now) as writer:
-        writer.begin(path.name, digest, file.size_bytes, file.header, imported_by)
-        rows = file.rows()
-        while chunk := list(islice(rows, _CHUNK)):
-            sorting.chunk(writer, chunk)
-            progress(summary.rows)
-        if summary.rows == 0:
-            raise LeadFileError("The file has no rows", "Export the list again, with at least one lead")
-        writer.finish(summary.counts())
-        if dry_run:
-            raise _DryRun
+    with plain_file(path) as (plain, original, notes):
+        file = open_lead_file(plain, wanted)
+        digest = _sha256(original)
+        for earlier in store.imports.files(campaign.id):
+            if earlier.sha256 == digest and not dry_run and not again:
+                return _repeated(earlier.id, path.name, earlier.counts)
+        summary = ImportSummary(path.name if str(path) != "-" else "standard input")
+        summary.header = file.header
+        summary.columns = dict(file.columns)
+        summary.variables = tuple(file.header[at] for at in file.variables)
+        summary.format = {"encoding": file.encoding, "delimiter": file.delimiter, "region": options.region}
+        store.suppressions.expire(now)
+        sorting = _Sorting(file, rules_for(options.profile, options.windows), now, summary, dry_run)
+        with (
+            _rejects(rejects_to, file.header) as refuse,
+            _writer(store, campaign, now, dry_run, moving) as writer,
+        ):
+            writer.begin(
+                summary.file,
+                digest,
+                original.stat().st_size,
+                file.header,
+                imported_by,
+                variables=file.variables,
+                mapping=summary.columns,
+                format=summary.format,
+            )
+            sorting.read(writer, refuse, progress)
+            writer.finish(summary.counts() | {"mended": summary.mended})
         summary.file_id = writer.file_id
-    summary.warnings = file.warnings
-    if rejects_to is not None:
-        write_rejects(rejects_to, file.header, rejected)
+        summary.warnings = (*notes, *file.warnings, *_warnings(summary), *stale_lists(store, now))
     return summary
 
 
-class _DryRun(Exception):
-    """Rolls the import back after it was done in every detail."""
+def _warnings(summary: ImportSummary) -> Iterator[str]:
+    if summary.rejected * 5 > summary.rows:
+        yield (
+            f"{summary.rejected:,} of {summary.rows:,} rows are rejected: see their codes, and whether "
+            f"{summary.columns.get('phone')} is the right column"
+        )
+
+
+@contextmanager
+def _writer(
+    store: Store, campaign: Campaign, now: datetime, dry_run: bool, moving: Callable[[int, int], None]
+) -> Iterator[ImportWriter]:
+    if dry_run:
+        yield store.imports.rehearsal(campaign.id, now)
+    else:
+        with store.imports.writer(campaign.id, now, moving) as writer:
+            yield writer
+
+
+@contextmanager
+def _rejects(path: Path | None, header: Sequence[str]) -> Iterator[Callable[[list[RejectedRow]], object]]:
+    if path is None:
+        yield lambda rows: None
+    else:
+        with rejects_file(path, header) as write:
+            yield write
 
 
 class _Sorting:
     """Decides what becomes of each row: suppression first, then duplicates, then holds."""
 
     def __init__(
-        self, file: LeadFile, rules: Rules, now: datetime, summary: ImportSummary, rejected: list[RejectedRow]
+        self, file: LeadFile, rules: Rules, now: datetime, summary: ImportSummary, countries: bool
     ) -> None:
+        self._count_countries = countries
         self._file = file
         self._rules = rules
         self._now = now
+        self._now_ms = to_ms(now)
         self._summary = summary
-        self._rejected = rejected
         self._seen = SeenPhones()
         self._opens: dict[tuple[str, ...], bool] = {}
 
-    def chunk(self, writer: ImportWriter, rows: list[LeadRow | RejectedRow]) -> None:
-        phones = [row.phone for row in rows if isinstance(row, LeadRow)]
-        suppressed = writer.suppressed_phones(phones)
-        known = writer.known_phones(phones)
+    def read(
+        self,
+        writer: ImportWriter,
+        refuse: Callable[[list[RejectedRow]], object],
+        progress: Callable[[int, float], None],
+    ) -> None:
+        # Rows are lists of texts, and many: looking for cycles among them takes a fifth of the time.
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            for batch in self._file.batches():
+                self._batch(writer, batch, refuse)
+                progress(self._summary.rows, self._file.share_read)
+        finally:
+            if collecting:
+                gc.enable()
+        if self._summary.rows == 0:
+            raise LeadFileError("The file has no rows", "Export the list again, with at least one lead")
+
+    def _batch(
+        self, writer: ImportWriter, batch: LeadBatch, refuse: Callable[[list[RejectedRow]], object]
+    ) -> None:
+        import numpy as np
+
+        numbers = np.unique(batch.phones[batch.phones > 0]).tolist()
+        suppressed = writer.suppressed(numbers)
+        known, mendable = writer.known(numbers)
+        lines = np.array(batch.lines, np.int64)
+        first = self._seen.first_lines(batch.phones, lines)
+        listed = _among(batch.phones, suppressed)
+        taken = _among(batch.phones, known)
+        usual = (batch.phones > 0) & ~listed & ~taken & (first == 0)
+        usual[list(batch.odd)] = False
+        names = self._zone_names(batch, usual)
+        kept = usual.copy()
         fresh: list[NewLead] = []
+        mended: list[tuple[int, NewLead]] = []
         refused: list[RejectedRow] = []
-        summary = self._summary
-        for row in rows:
-            summary.rows += 1
-            bucket, code, sorted_row = self._sort(row, suppressed, known)
-            setattr(summary, bucket, getattr(summary, bucket) + 1)
-            if code is not None:
-                summary.by_code[code] += 1
-            if isinstance(sorted_row, NewLead):
-                fresh.append(sorted_row)
-            else:
+        for at in np.flatnonzero(~usual).tolist():
+            row = batch.row(at)
+            facts = _Facts(
+                int(first[at]), bool(listed[at]), bool(taken[at]), mendable.get(int(batch.phones[at]))
+            )
+            bucket, code, sorted_row = self._sort(row, facts)
+            self._count(bucket, code)
+            if isinstance(sorted_row, RejectedRow):
                 refused.append(sorted_row)
-        self._rejected.extend(refused)
-        writer.add_leads(fresh)
+                continue
+            kept[at] = True
+            if facts.mends is not None and taken[at]:
+                mended.append((facts.mends, sorted_row))
+            else:
+                fresh.append(sorted_row)
+        plain = int(usual.sum())
+        self._summary.rows += plain
+        self._summary.accepted += plain
+        self._summary.mended += len(mended)
+        self._preview(batch, usual, names, fresh)
+        writer.add_rows(list(compress(batch.lines, kept)), list(compress(batch.cells, kept)))
+        self._add_usual(writer, batch, usual, names)
+        writer.add_leads(fresh, with_rows=False)
+        writer.mend(mended)
         writer.add_rejects(
             [Reject(r.line, r.code.value, r.message, r.column, r.value, r.cells) for r in refused]
         )
+        refuse(refused)
+
+    def _zone_names(self, batch: LeadBatch, usual: npt.NDArray[np.bool_]) -> list[str]:
+        """The zones of every plain row, as they are kept; rows whose window never opens are not usual."""
+        names: dict[int, str] = {}
+        closed: set[int] = set()
+        for key, place in {id(place): place for place in batch.places}.items():
+            names[key] = "|".join(place.zones)
+            if place.zones and not self._ever_opens(place.zones):
+                closed.add(key)
+        if closed:
+            usual[[at for at, place in enumerate(batch.places) if id(place) in closed]] = False
+        return [names[id(place)] for place in batch.places]
+
+    def _add_usual(
+        self, writer: ImportWriter, batch: LeadBatch, usual: npt.NDArray[np.bool_], names: Sequence[str]
+    ) -> None:
+        size = len(batch.lines)
+        columns: dict[str, Sequence[object]] = {
+            "line": batch.lines,
+            "phone": batch.phones.tolist(),
+            "zones": names,
+            "priority": batch.priorities or [_PRIORITY] * size,
+            "next_attempt_at": [self._now_ms] * size,
+            "zone_source": [place.source for place in batch.places],
+        }
+        for name, texts in batch.texts.items():
+            columns["state_given" if name == "state" else name] = texts
+        if usual.all():
+            rows = list(zip(*columns.values(), strict=True))
+        else:
+            rows = list(compress(zip(*columns.values(), strict=True), usual))
+        if batch.priorities is None:
+            segments = {(name, _PRIORITY) for name in set(compress(names, usual))}
+        else:
+            segments = set(compress(zip(names, batch.priorities, strict=True), usual))
+        writer.add_columns(tuple(columns), rows, segments)
+
+    def _preview(
+        self, batch: LeadBatch, usual: npt.NDArray[np.bool_], names: Sequence[str], fresh: Sequence[NewLead]
+    ) -> None:
+        summary = self._summary
+        summary.zones.update(compress(names, usual))
+        summary.zones.update(lead.zones for lead in fresh)
+        if self._count_countries:
+            summary.countries.update(countries_of(batch.phones[usual]))
+            summary.countries.update(countries_of([int(lead.phone) for lead in fresh]))
+        if len(summary.first) < _SHOWN:
+            found = list(fresh[:_SHOWN])
+            for at in usual.nonzero()[0][:_SHOWN].tolist():
+                row = batch.row(at)
+                assert isinstance(row, LeadRow)
+                found.append(self._lead(row, LeadState.PENDING, None))
+            summary.first = sorted([*summary.first, *found], key=lambda lead: lead.line)[:_SHOWN]
+
+    def _count(self, bucket: str, code: str | None) -> None:
+        summary = self._summary
+        summary.rows += 1
+        setattr(summary, bucket, getattr(summary, bucket) + 1)
+        if code is not None:
+            summary.by_code[code] += 1
 
     def _sort(
-        self, row: LeadRow | RejectedRow, suppressed: set[str], known: set[str]
+        self, row: LeadRow | RejectedRow, facts: _Facts
     ) -> tuple[str, str | None, NewLead | RejectedRow]:
         """(bucket of the summary, code, what is written)."""
         if isinstance(row, RejectedRow):
             return "rejected", row.code.value, row
-        first = self._seen.duplicate_of(row.phone, row.line)
-        if row.phone in suppressed:
+        if facts.suppressed:
             # One lead carries the number; its repetitions are accounted for among the rejects.
-            if first is None and row.phone not in known:
+            if not facts.first and not facts.known:
                 return "suppressed", RowCode.SUPPRESSED.value, self._lead(row, LeadState.SUPPRESSED, None)
             return "suppressed", RowCode.SUPPRESSED.value, self._file.reject(row, RowCode.SUPPRESSED)
-        if first is not None:
+        if facts.first:
             code = RowCode.DUPLICATE_IN_FILE
-            return "duplicates", code.value, self._file.reject(row, code, first)
-        if row.phone in known:
+            return "duplicates", code.value, self._file.reject(row, code, facts.first)
+        hold = self._hold(row)
+        if facts.known and (facts.mends is None or hold is not None):
             code = RowCode.DUPLICATE_IN_CAMPAIGN
             return "duplicates", code.value, self._file.reject(row, code)
-        hold = self._hold(row)
         if hold is not None:
             return "held", hold[0], self._lead(row, LeadState.HELD, hold)
         return "accepted", None, self._lead(row, LeadState.PENDING, None)
@@ -182,17 +352,20 @@ class _Sorting:
         any_time = self._rules.schedule.windows is None
         if row.held is not None and not (any_time and row.held.code is RowCode.UNKNOWN_TIMEZONE):
             return row.held.code.value, row.held.message
-        if any_time:
-            # Nobody needs to know what time it is there.
-            return None
-        if row.zones not in self._opens:
-            self._opens[row.zones] = next_opening(self._rules.schedule, row.zones, self._now) is not None
-        if not self._opens[row.zones]:
+        if not self._ever_opens(row.zones):
             return (
                 "window_never_opens",
                 f"the window is never open in {', '.join(row.zones)} at once: give the lead its one time zone",
             )
         return None
+
+    def _ever_opens(self, zones: tuple[str, ...]) -> bool:
+        if self._rules.schedule.windows is None:
+            # Nobody needs to know what time it is there.
+            return True
+        if zones not in self._opens:
+            self._opens[zones] = next_opening(self._rules.schedule, zones, self._now) is not None
+        return self._opens[zones]
 
     def _lead(self, row: LeadRow, state: LeadState, hold: tuple[str, str] | None) -> NewLead:
         return NewLead(
@@ -209,15 +382,37 @@ class _Sorting:
             agent_version=row.agent_version,
             extension=row.extension,
             consent=row.consent,
+            zip=row.zip,
+            state_given=row.state,
             ignore_e164=row.ignore_e164,
-            variables=row.variables,
             metadata=row.metadata,
             sip_headers=row.sip_headers,
             cells=row.cells,
         )
 
 
-def _repeated(store: Store, campaign: Campaign, file_id: int, name: str, counts: object) -> ImportSummary:
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """Of a number: the line that had it first (0 = this one), and what the database knows.
+
+    mends: the held lead that this row frees, if it is good.
+    """
+
+    first: int
+    suppressed: bool
+    known: bool
+    mends: int | None
+
+
+def _among(phones: npt.NDArray[np.int64], found: Sequence[int]) -> npt.NDArray[np.bool_]:
+    import numpy as np
+
+    if not found:
+        return np.zeros(len(phones), bool)
+    return np.isin(phones, np.array(found, np.int64))
+
+
+def _repeated(file_id: int, name: str, counts: object) -> ImportSummary:
     known = counts if isinstance(counts, dict) else {}
     rows = int(known.get("rows", 0))
     summary = ImportSummary(name, rows=rows, duplicates=rows, file_id=file_id, again=True)

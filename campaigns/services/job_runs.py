@@ -30,7 +30,7 @@ from campaigns.services.context import Context
 from campaigns.services.imports import import_file
 from campaigns.services.jobs import DONE, FAILED, PROCESSING, folder_of, matching
 from campaigns.services.launch import launch, make_campaign
-from campaigns.store import Store
+from campaigns.store import Busy, Store
 
 log = structlog.get_logger(__name__)
 
@@ -132,14 +132,14 @@ def _perform(runner: Runner, job: Job, run: JobRun, result: Result, by: str) -> 
     campaign = _campaign(runner, job, run, options)
     renewed = runner.now_real()
 
-    def alive(_rows: int) -> None:
+    def alive(_rows: int, _share: float = 0.0) -> None:
         nonlocal renewed
         if runner.now_real() - renewed > _RENEW_SECONDS:
             renewed = runner.now_real()
             runner.store.jobs.renew(run.id, LEASE_MS)
 
     for path in taken:
-        alive(0)
+        alive(0, 0.0)
         _import(runner, job, campaign, path, result, by, alive)
     if not job.append_to and runner.store.campaigns.discard_draft(campaign.id):
         result.notes.append("no file could be used, so no campaign was made")
@@ -219,15 +219,24 @@ def _import(
     path: Path,
     result: Result,
     by: str,
-    alive: Callable[[int], None],
+    alive: Callable[[int, float], None],
 ) -> None:
     """Import one file, and move it to done/ or failed/ with what is to be said of it beside it."""
     folder = folder_of(job.source)
     rejects = path.with_name(f".{path.name}.rejected")
     try:
         summary = import_file(
-            runner.store, campaign, path, runner.clock.now(), by, rejects_to=rejects, progress=alive
+            runner.store,
+            campaign,
+            path,
+            runner.clock.now(),
+            by,
+            rejects_to=rejects,
+            progress=alive,
+            moving=alive,
         )
+    except Busy:
+        raise  # the campaign is another import's for now: the file waits
     except (LeadFileError, CampaignsError) as error:
         rejects.unlink(missing_ok=True)
         target = _moved(path, folder / FAILED)

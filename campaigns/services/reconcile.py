@@ -13,6 +13,7 @@ from campaigns.domain.entities import UnknownDial
 from campaigns.domain.recovery import KEY_SECONDS, Absence, may_send_again
 from campaigns.domain.states import AttemptState
 from campaigns.retell import Call, RetellError
+from campaigns.services.adoption import adopt
 from campaigns.services.context import Context
 from campaigns.services.dial import awake_seconds, lease_ms, redial
 from campaigns.services.results import is_over
@@ -114,13 +115,8 @@ def _search(
 
 
 def _adopt(context: Context, one: UnknownDial, calls: Sequence[Call], done: Reconciled) -> None:
-    now = context.clock.now()
-    done.adopted += context.store.attempts.place(one.attempt_id, one.state, calls[0].call_id, now)
-    if len(calls) > 1:
-        ids = ", ".join(call.call_id for call in calls)
-        reason = f"one attempt has two calls ({ids}): look at both before resuming"
-        log.error("two_calls_for_one_attempt", attempt=one.attempt_id, calls=ids)
-        context.store.campaigns.pause(one.campaign_id, reason, now)
+    """One is joined to its attempt; each further one sounds the alarm."""
+    done.adopted += sum([adopt(context, one.attempt_id, call.call_id) for call in calls])
 
 
 def _watched(context: Context, one: UnknownDial) -> float:

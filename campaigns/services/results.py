@@ -6,8 +6,10 @@ the end: `placed -> ended` frees the slot at once, `ended -> settled` waits for 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import structlog
 
@@ -54,19 +56,40 @@ def result_of(call: Call) -> CallResult:
     """What is kept of a call, from a list item or the whole call."""
     analysis = call.call_analysis
     return CallResult(
-        disconnection_reason=call.disconnection_reason,
+        disconnection_reason=_storable(call.disconnection_reason),
         in_voicemail=analysis.in_voicemail if analysis else None,
-        duration_ms=call.duration_ms,
+        duration_ms=_plausible(call.duration_ms),
         cost_cents=call.call_cost.combined_cost if call.call_cost else None,
-        sentiment=analysis.user_sentiment if analysis else None,
-        summary=analysis.call_summary if analysis else None,
-        recording_url=call.recording_url,
-        transcript=call.transcript,
-        analysis=(analysis.custom_analysis_data or {}) if analysis else None,
-        agent_version=None if call.agent_version is None else str(call.agent_version),
-        started_at=None if call.start_timestamp is None else from_ms(call.start_timestamp),
-        ended_at=None if call.end_timestamp is None else from_ms(call.end_timestamp),
+        sentiment=_storable(analysis.user_sentiment) if analysis else None,
+        summary=_storable(analysis.call_summary) if analysis else None,
+        recording_url=_storable(call.recording_url),
+        transcript=_storable(call.transcript),
+        analysis=_storable(analysis.custom_analysis_data or {}) if analysis else None,
+        agent_version=None if call.agent_version is None else _storable(str(call.agent_version)),
+        started_at=_instant(call.start_timestamp),
+        ended_at=_instant(call.end_timestamp),
     )
+
+
+def _plausible(ms: int | None) -> int | None:
+    """Milliseconds up to the year 6429; a number beyond is no time, and must not stop the look at all other calls."""
+    return ms if ms is not None and 0 <= ms < 1 << 47 else None
+
+
+def _instant(ms: int | None) -> datetime | None:
+    plausible = _plausible(ms)
+    return None if plausible is None else from_ms(plausible)
+
+
+def _storable(value: Any) -> Any:
+    """The value with its text as every database takes it: JSON may carry a NUL, or half of a surrogate pair."""
+    if isinstance(value, str):
+        return value.replace("\0", "").encode("utf-8", "replace").decode()
+    if isinstance(value, list):
+        return [_storable(item) for item in value]
+    if isinstance(value, dict):
+        return {_storable(key): _storable(item) for key, item in value.items()}
+    return value
 
 
 def poll(context: Context) -> Polled | None:
@@ -84,13 +107,10 @@ def poll(context: Context) -> Polled | None:
     credit = DEEPEST_DEBT
     try:
         seen = _look(context, calls)
-        now = context.clock.now()
         over = [
-            (call, _within(result_of(item), call, now))
-            for call in placed
-            if (item := seen.get(call.call_id)) is not None and is_over(item)
+            (call, item) for call in placed if (item := seen.get(call.call_id)) is not None and is_over(item)
         ]
-        moved = store.results.end(over, now)
+        moved = end(context, over)
         credit = poll_credit(store.workspaces.account(workspace).poll_credit, len(moved), len(calls))
     except RetellError as error:
         store.workspaces.note_trouble(workspace, str(error))
@@ -99,6 +119,13 @@ def poll(context: Context) -> Polled | None:
         interval = poll_interval(credit, len(placed), context.poll_interval)
         store.workspaces.end_poll_turn(workspace, credit, interval)
     return Polled(calls, seen, len(moved), interval)
+
+
+def end(context: Context, over: Sequence[tuple[OpenCall, Call]]) -> list[str]:
+    """placed -> ended for calls that are over, as Retell tells of them: their slots are free. Returns who moved."""
+    now = context.clock.now()
+    results = [(call, _within(result_of(told), call, now)) for call, told in over]
+    return context.store.results.end(results, now)
 
 
 def follow_up(context: Context, polled: Polled) -> list[str]:
@@ -157,8 +184,11 @@ def connected(result: CallResult) -> bool:
     return bool(result.duration_ms) or result.started_at is not None
 
 
-def settle(context: Context, attempt_id: str) -> bool:
-    """Fix the outcome of an ended attempt and decide its lead. False: nothing to do, or not possible yet."""
+def settle(context: Context, attempt_id: str, told: Call | None = None) -> bool:
+    """Fix the outcome of an ended attempt and decide its lead. False: nothing to do, or not possible yet.
+
+    told: the whole call, where somebody has brought it; otherwise it is read if there is more to know.
+    """
     store = context.store
     facts = store.results.settle_facts(attempt_id)
     if facts is None:
@@ -166,7 +196,9 @@ def settle(context: Context, attempt_id: str) -> bool:
     options, call, dialed_at, earlier, known = facts
     now = context.clock.now()
     result = known
-    if connected(known) or known.disconnection_reason is None:
+    if told is not None:
+        result = result_of(told)
+    elif connected(known) or known.disconnection_reason is None:
         try:
             result = result_of(context.retell.get_call(call.call_id))
         except RetellError as error:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import signal
 import socket
 import struct
@@ -23,6 +22,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from campaigns.domain.clock import Clock
+from campaigns.listening import is_loopback, listen, url_of
 from campaigns.simulator.api import JSON_HEADERS, Api, Drop, Hang, Request, parse_query
 from campaigns.simulator.config import SimulatorConfig
 from campaigns.simulator.deliveries import Deliveries
@@ -206,39 +206,19 @@ def running(
 
 
 def _listen(config: SimulatorConfig, host: str, port: int) -> socket.socket:
-    if config.api_key is None and not _is_loopback(host):
+    if config.api_key is None and not is_loopback(host):
         raise ValueError(
             f"the simulator accepts any API key, so it listens on this machine only; to bind {host}, "
             "configure an API key"
         )
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio switches Nagle's algorithm off only where the protocol is named; with it an answer takes 40 ms.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(2048)
-    except BaseException:
-        listener.close()
-        raise
-    return listener
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return listen(host, port)
 
 
 def _run(
     api: Api, listener: socket.socket, ready: Callable[[str], None], servers: list[_Server] | None = None
 ) -> None:
     app = SimulatorApp(api)
-    host, port = listener.getsockname()[:2]
-    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    url = url_of(listener)
     config = uvicorn.Config(
         app,
         http=_Protocol,

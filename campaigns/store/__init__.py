@@ -5,12 +5,14 @@ from __future__ import annotations
 from campaigns.store.attempt_rows import AttemptRows
 from campaigns.store.campaign_rows import CampaignRows
 from campaigns.store.claim_rows import Claimed, ClaimPlan, ClaimRows
-from campaigns.store.database import Database, StoreError
+from campaigns.store.database import Database, StoreError, Unavailable
 from campaigns.store.import_rows import ImportedFile, ImportRows, ImportWriter, Reject
 from campaigns.store.job_rows import JobRows
-from campaigns.store.recovery_rows import AuditedAttempt, RecoveryRows
+from campaigns.store.recovery_rows import AuditedAttempt, BookedAttempt, RecoveryRows
 from campaigns.store.report_rows import ReportRows
 from campaigns.store.result_rows import ResultRows
+from campaigns.store.staging import Busy
+from campaigns.store.suppression_rows import Suppression, SuppressionEvent, SuppressionRows
 from campaigns.store.workspace_rows import Account, WorkspaceRows
 
 
@@ -20,7 +22,8 @@ class Store:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.campaigns = CampaignRows(database)
-        self.imports = ImportRows(database)
+        self.suppressions = SuppressionRows(database)
+        self.imports = ImportRows(database, self.suppressions)
         self.claims = ClaimRows(database)
         self.attempts = AttemptRows(database)
         self.results = ResultRows(database)
@@ -47,6 +50,8 @@ class Store:
 __all__ = [
     "Account",
     "AuditedAttempt",
+    "BookedAttempt",
+    "Busy",
     "ClaimPlan",
     "Claimed",
     "ImportWriter",
@@ -54,4 +59,7 @@ __all__ = [
     "Reject",
     "Store",
     "StoreError",
+    "Suppression",
+    "SuppressionEvent",
+    "Unavailable",
 ]

@@ -13,7 +13,17 @@ from campaigns.domain.states import UNRESOLVED_CODE, AttemptState, CampaignState
 from campaigns.store.database import Database
 from campaigns.store.events import real_ms
 from campaigns.store.moves import move_attempt, move_lead, return_lead
-from campaigns.store.schema import HOLDING_STATES, attempts, campaigns, is_open, leads, suppressions
+from campaigns.store.row_blocks import cells_of, variables_of
+from campaigns.store.schema import (
+    HOLDING_STATES,
+    attempts,
+    campaigns,
+    files,
+    is_open,
+    leads,
+    rows_of,
+    suppressions,
+)
 
 #: Built once: composing it costs more than running it, and every dial asks.
 _DIAL_ORDER = (
@@ -21,7 +31,10 @@ _DIAL_ORDER = (
         attempts,
         leads.c.zones,
         leads.c.ignore_e164,
-        leads.c.variables,
+        leads.c.line,
+        files.c.header,
+        files.c.variables,
+        rows_of(leads).label("block"),
         leads.c.metadata.label("lead_metadata"),
         leads.c.sip_headers,
         campaigns.c.state.label("campaign_state"),
@@ -32,6 +45,7 @@ _DIAL_ORDER = (
         .label("suppressed"),
     )
     .join(leads, leads.c.id == attempts.c.lead_id)
+    .join(files, files.c.id == leads.c.file_id)
     .join(campaigns, campaigns.c.id == attempts.c.campaign_id)
     .where(attempts.c.id == sa.bindparam("attempt_id"))
 )
@@ -96,7 +110,7 @@ class AttemptRows:
             agent_id=row.agent_id,
             agent_version=row.agent_version,
             ignore_e164=row.ignore_e164,
-            variables=json.loads(row.variables),
+            variables=variables_of(row.header, row.variables, cells_of(row.block, row.line)),
             metadata=json.loads(row.lead_metadata),
             sip_headers=json.loads(row.sip_headers),
             suppressed=bool(row.suppressed),

@@ -362,13 +362,19 @@ class CampaignRows:
             )
             .exists()
         )
+        # More leads are on their way in.
+        moving = (
+            sa.select(files.c.id)
+            .where(files.c.campaign_id == campaign_id, files.c.staged.is_not(None))
+            .exists()
+        )
         open_attempts = (
             sa.select(attempts.c.id)
             .where(attempts.c.campaign_id == campaign_id, attempts.c.state.in_(list(OPEN_ATTEMPT)))
             .exists()
         )
         with self._db.read() as connection:
-            if connection.execute(sa.select(sa.or_(unfinished, open_attempts))).scalar():
+            if connection.execute(sa.select(sa.or_(unfinished, open_attempts, moving))).scalar():
                 return False
         with self._db.write() as connection:
             return self._move_in(
@@ -380,6 +386,7 @@ class CampaignRows:
                 sa.or_(campaigns.c.state == CampaignState.RUNNING, campaigns.c.end_at <= to_ms(now)),
                 sa.not_(unfinished),
                 sa.not_(open_attempts),
+                sa.not_(moving),
                 finished_at=to_ms(now),
                 reason=None,
             )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -11,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TypeVar, cast
 
+import orjson
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.pool import QueuePool
@@ -22,6 +25,12 @@ T = TypeVar("T")
 MIGRATIONS = Path(__file__).with_name("migrations")
 #: Real seconds a writer waits for another process's transaction before it gives up.
 BUSY_SECONDS = 10.0
+
+
+#: A write that changes nothing, and needs all that a write needs.
+_PROBE = sa.text("UPDATE workspaces SET name = name")
+#: What a database raises that cannot be reached, read or written just now; it may pass.
+Unavailable = sa.exc.OperationalError
 
 
 class StoreError(CampaignsError):
@@ -105,10 +114,52 @@ class Database:
                 one.done = True
 
     @contextmanager
+    def turn(self) -> Iterator[None]:
+        """The writers' turn alone, for whoever runs a transaction on a connection of their own."""
+        with self._turn:
+            yield
+
+    @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """A read transaction: one consistent snapshot, no lock."""
         with self.engine.connect() as connection:
             yield connection.execution_options(reads_only=True)
+
+    def matching(self, sql: str, numbers: Sequence[int], *values: object) -> list[Any]:
+        """`matching_in` a read transaction of its own."""
+        with self.read() as connection:
+            return self.matching_in(connection, sql, numbers, *values)
+
+    def matching_in(
+        self, connection: sa.Connection, sql: str, numbers: Sequence[int], *values: object
+    ) -> list[Any]:
+        """Join a table with many integers at once; returns the rows, [] for a statement that gives none.
+
+        sql: `{numbers}` stands where a table may, `{number}` is its value, `{0}`, `{1}` are `values`. Ascending
+        numbers find their neighbours' pages at hand.
+        """
+        if not len(numbers):
+            return []
+        if self.is_sqlite:
+            given: Any = orjson.dumps(numbers, option=orjson.OPT_SERIALIZE_NUMPY).decode()
+            # CROSS: the numbers are looked up in the table, never the other way round.
+            text = sql.replace("{numbers} JOIN", "{numbers} CROSS JOIN")
+            source, number, mark = "json_each(?1) AS n", "n.value", "?{}"
+        else:
+            given = list(map(int, numbers))
+            text = sql
+            source, number, mark = "unnest(%(p1)s::bigint[]) AS n(value)", "n.value", "%(p{})s"
+        marks = {str(at): mark.format(at + 2) for at in range(len(values))}
+        for name, shown in {"numbers": source, "number": number, **marks}.items():
+            text = text.replace(f"{{{name}}}", shown)
+        given_values = (given, *values)
+        found = connection.exec_driver_sql(
+            text,
+            given_values
+            if self.is_sqlite
+            else {f"p{at}": value for at, value in enumerate(given_values, start=1)},
+        )
+        return list(found.all()) if found.returns_rows else []
 
     def insert_ignore(self, table: sa.Table) -> Any:
         """INSERT that leaves an existing row as it is. Ask with RETURNING whether it did: rowcount does not say."""
@@ -145,11 +196,37 @@ class Database:
                 f"this home's database has schema {found}, newer than this program ({schema.HEAD_REVISION})",
                 "upgrade the program, or point CAMPAIGNS_HOME at another home",
             )
-        with self._turn, self.engine.begin() as connection:
-            if not self.is_sqlite:
-                connection.execute(sa.text("SELECT pg_advisory_xact_lock(727001)"))
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+        with self._turn, self.engine.connect() as connection:
+            if self.is_sqlite:
+                # A table that others refer to is replaced by a copy; inside a transaction this cannot be allowed.
+                _pragma(connection, "foreign_keys=OFF")
+            with connection.begin():
+                if not self.is_sqlite:
+                    connection.execute(sa.text("SELECT pg_advisory_xact_lock(727001)"))
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")
+                if self.is_sqlite and (
+                    astray := connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+                ):
+                    raise StoreError(f"the migration lost what {astray[0]} refers to", "restore the database")
+            if self.is_sqlite:
+                _pragma(connection, "foreign_keys=ON")
+
+    def size(self) -> int:
+        """Bytes that the database takes on disk."""
+        if self.is_sqlite:
+            path = str(self.url.database)
+            files = [Path(path + end) for end in ("", "-wal", "-shm")]
+            return sum(file.stat().st_size for file in files if file.exists())
+        with self.read() as connection:
+            return int(
+                connection.execute(sa.text("SELECT pg_database_size(current_database())")).scalar() or 0
+            )
+
+    @property
+    def revision(self) -> str:
+        """The version of the schema; an open store always has that of the program."""
+        return schema.HEAD_REVISION
 
     def checkpoint(self) -> None:
         """Fold SQLite's write-ahead log back, so that it does not grow without end."""
@@ -159,6 +236,23 @@ class Database:
                 connection.cursor().execute("PRAGMA wal_checkpoint(PASSIVE)").close()
             finally:
                 connection.close()
+
+    def trouble(self, patience: float = 0.5) -> str | None:
+        """Why nothing can be written at this moment, or None. patience: real seconds to wait for other writers."""
+        try:
+            if not self.is_sqlite:
+                with self.engine.begin() as connection:
+                    connection.execute(_PROBE)
+                return None
+            # A connection of its own, out of turn: whoever has the turn may be the one that waits.
+            raw = sqlite3.connect(str(self.url.database), timeout=patience, isolation_level=None)
+            with contextlib.closing(raw):
+                raw.execute("BEGIN IMMEDIATE")
+                raw.execute(str(_PROBE))
+                raw.execute("COMMIT")
+        except (sa.exc.DBAPIError, sqlite3.Error) as error:
+            return str(getattr(error, "orig", error)).strip().splitlines()[0]
+        return None
 
     def close(self) -> None:
         self.engine.dispose()
@@ -192,6 +286,13 @@ class _WriterTurn:
     def close(self) -> None:
         if self._file is not None:
             self._file.close()
+
+
+def _pragma(connection: sa.Connection, setting: str) -> None:
+    """Outside of any transaction, which a statement through SQLAlchemy would begin."""
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    driver.execute(f"PRAGMA {setting}").close()
 
 
 def _sqlite_engine(url: sa.URL) -> sa.Engine:

@@ -77,6 +77,9 @@ def return_lead(
         values = {"state": LeadState.HELD, "hold_code": hold[0], "hold_remedy": hold[1]}
     else:
         values = waiting_again(connection, row.phone, row.state, next_attempt_at)
+        if next_attempt_at <= now:
+            # At once: it keeps its place, also where the machine's clock is wrong just now.
+            values.pop("next_attempt_at", None)
     detail = hold[0] if hold else None
     move_lead(connection, row.lead_id, row.campaign_id, values, now, attempt_id, detail, was)
 

@@ -13,7 +13,7 @@ from campaigns.domain.states import AttemptState, CampaignState
 from campaigns.domain.trouble import RecentDial
 from campaigns.store.database import Database
 from campaigns.store.events import Event, is_over, real_ms, record
-from campaigns.store.schema import attempts, campaigns, is_open, leads, suppressions
+from campaigns.store.schema import attempts, campaigns, events, is_open, leads, suppressions
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,18 @@ class AuditedAttempt:
     charged: bool
     zones: str
     suppressed_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class BookedAttempt:
+    """What the books have of an attempt whose call somebody tells of. placed_at: business time; None = not placed."""
+
+    attempt_id: str
+    campaign_id: str
+    lead_id: int
+    state: AttemptState
+    call_id: str | None
+    placed_at: datetime | None
 
 
 class RecoveryRows:
@@ -201,6 +213,40 @@ class RecoveryRows:
             for phone, at in connection.execute(query):
                 dialed.setdefault(phone, []).append(int(at or 0))
         return dialed
+
+    def booked(self, workspace: str, attempt_id: str) -> BookedAttempt | None:
+        """The attempt with that id; None where the account has none."""
+        return self._booked(workspace, attempts.c.id == attempt_id)
+
+    def booked_call(self, workspace: str, call_id: str) -> BookedAttempt | None:
+        """The attempt whose call that is; None where the account has none."""
+        return self._booked(workspace, attempts.c.call_id == call_id)
+
+    def _booked(self, workspace: str, which: sa.ColumnElement[bool]) -> BookedAttempt | None:
+        query = sa.select(
+            attempts.c.id,
+            attempts.c.campaign_id,
+            attempts.c.lead_id,
+            attempts.c.state,
+            attempts.c.call_id,
+            attempts.c.placed_at,
+        ).where(which, attempts.c.workspace == workspace)
+        with self._db.read() as connection:
+            row = connection.execute(query).first()
+        if row is None:
+            return None
+        placed_at = None if row.placed_at is None else from_ms(row.placed_at)
+        return BookedAttempt(
+            row.id, row.campaign_id, row.lead_id, AttemptState(row.state), row.call_id, placed_at
+        )
+
+    def was_paused_for(self, campaign_id: str, reason: str) -> bool:
+        """Whether the campaign was ever paused for exactly that reason."""
+        query = sa.select(events.c.id).where(
+            events.c.campaign_id == campaign_id, events.c.subject == "campaign", events.c.detail == reason
+        )
+        with self._db.read() as connection:
+            return connection.execute(query.limit(1)).first() is not None
 
     def unresolved(self, attempt_id: str) -> tuple[str, int] | None:
         """(campaign id, lead id) of an unresolved attempt; None when it is not unresolved."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +12,15 @@ import sqlalchemy as sa
 from campaigns.domain.clock import from_ms, to_ms
 from campaigns.domain.states import AttemptState, LeadState
 from campaigns.store.database import Database
-from campaigns.store.schema import attempts, events, leads, rejects
+from campaigns.store.row_blocks import unpack, variables_of
+from campaigns.store.schema import attempts, campaigns, events, file_rows, files, leads, rejects
+
+_BLOCK = (
+    sa.select(file_rows.c.rows)
+    .where(file_rows.c.file_id == sa.bindparam("file"), file_rows.c.first_line <= sa.bindparam("line"))
+    .order_by(file_rows.c.first_line.desc())
+    .limit(1)
+)
 
 
 class ReportRows:
@@ -143,7 +151,10 @@ class ReportRows:
             return [(code, remedy, count) for code, remedy, count in connection.execute(query)]
 
     def leads(self, campaign_id: str, state: str | None = None) -> Iterator[dict[str, Any]]:
-        """Leads in file order, each with its latest attempt that has a call (`attempt` None where there is none)."""
+        """Leads in file order, each with its latest attempt that has a call (`attempt` None where there is none).
+
+        cells, variables: the row as the file had it, and what of it is told to the agent.
+        """
         latest = (
             sa.select(
                 attempts.c.lead_id,
@@ -155,9 +166,16 @@ class ReportRows:
         )
         last = attempts.alias("last")
         query = (
-            sa.select(leads, *(column.label(f"last_{column.name}") for column in last.c))
+            sa.select(
+                leads,
+                files.c.header,
+                files.c.variables,
+                *(column.label(f"last_{column.name}") for column in last.c),
+            )
             .select_from(
-                leads.outerjoin(latest, latest.c.lead_id == leads.c.id).outerjoin(
+                leads.join(files, files.c.id == leads.c.file_id)
+                .outerjoin(latest, latest.c.lead_id == leads.c.id)
+                .outerjoin(
                     last,
                     sa.and_(
                         last.c.lead_id == leads.c.id,
@@ -172,13 +190,38 @@ class ReportRows:
         if state is not None:
             query = query.where(leads.c.state == state)
         with self._db.read() as connection:
+            block: Mapping[int, list[str]] = {}
+            block_of = None
             for row in connection.execute(query):
                 values = dict(row._mapping)
-                values["cells"] = json.loads(values["cells"])
+                if block_of != row.file_id or row.line not in block:
+                    found = connection.execute(_BLOCK, {"file": row.file_id, "line": row.line}).scalar()
+                    block, block_of = unpack(found) if found else {}, row.file_id
+                values["cells"] = block.get(row.line, [])
+                values["variables"] = variables_of(values.pop("header"), row.variables, values["cells"])
                 values["last_analysis"] = (
                     json.loads(values["last_analysis"]) if values["last_analysis"] else {}
                 )
                 yield values
+
+    def call(self, call_id: str) -> dict[str, Any] | None:
+        """Whose call it is: attempt, state, outcome, line of the lead, campaign's name, workspace. None: not ours."""
+        query = (
+            sa.select(
+                attempts.c.id.label("attempt"),
+                attempts.c.state,
+                attempts.c.outcome,
+                attempts.c.workspace,
+                leads.c.line,
+                campaigns.c.name.label("campaign"),
+            )
+            .join(leads, leads.c.id == attempts.c.lead_id)
+            .join(campaigns, campaigns.c.id == attempts.c.campaign_id)
+            .where(attempts.c.call_id == call_id)
+        )
+        with self._db.read() as connection:
+            row = connection.execute(query).first()
+        return None if row is None else dict(row._mapping)
 
     def analysis_fields(self, campaign_id: str) -> list[str]:
         """Names of the fields that the analyses of a campaign's calls extracted, sorted."""

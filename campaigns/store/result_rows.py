@@ -15,9 +15,9 @@ from campaigns.domain.retry import Exhausted, Hold, Reached
 from campaigns.domain.states import AttemptState, LeadState
 from campaigns.store.database import Database
 from campaigns.store.events import is_over, real_ms
-from campaigns.store.import_rows import suppress_in
 from campaigns.store.moves import move_attempt, move_lead, waiting_again
 from campaigns.store.schema import attempts, campaigns, is_open, leads
+from campaigns.store.suppression_rows import suppress_in
 
 #: Priority of a lead that asked to be called back: before every other.
 CALLBACK_PRIORITY = 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import StrEnum
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -40,6 +41,31 @@ metadata = sa.MetaData(
 def listed(values: Iterable[StrEnum]) -> str:
     """SQL list of state names, in a stable order: `'claimed', 'dialing'`."""
     return ", ".join(f"'{value}'" for value in sorted(values))
+
+
+def one_of(column: str, values: Iterable[StrEnum]) -> str:
+    """The same as `column IN (...)`. SQLite builds a table for a long list again for every row that is inserted."""
+    return " OR ".join(f"{column} = '{value}'" for value in values)
+
+
+class E164(sa.TypeDecorator[str]):
+    """A phone number: `+12125550123` in Python, 12125550123 in the database, where indexes of it stay small."""
+
+    impl = sa.BigInteger
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
+        # SQLite keeps a table sorted by its key, without another index, only if that is INTEGER.
+        return dialect.type_descriptor(sa.Integer() if dialect.name == "sqlite" else sa.BigInteger())
+
+    def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> int | None:
+        return None if value is None else int(value)
+
+    def process_result_value(self, value: int | None, dialect: sa.Dialect) -> str | None:
+        return None if value is None else f"+{value}"
+
+
+_IS_E164 = "phone BETWEEN 100 AND 999999999999999"
 
 
 def _ms(name: str, nullable: bool = True) -> sa.Column[int]:
@@ -104,9 +130,25 @@ files = sa.Table(
     sa.Column("sha256", sa.Text, nullable=False),
     sa.Column("size_bytes", sa.BigInteger, nullable=False),
     sa.Column("header", sa.Text, nullable=False),
+    # Positions of the columns that are dynamic variables; FIELD -> column name of the others; how the file was read.
+    sa.Column("variables", sa.Text, nullable=False, server_default="[]"),
+    sa.Column("mapping", sa.Text, nullable=False, server_default="{}"),
+    sa.Column("format", sa.Text, nullable=False, server_default="{}"),
     sa.Column("counts", sa.Text, nullable=False),
     sa.Column("imported_by", sa.Text, nullable=False),
     _ms("imported_at", nullable=False),
+    # While its rows are being moved in: the file beside the database that has them, and how many are in.
+    sa.Column("staged", sa.Text),
+    sa.Column("moved", sa.BigInteger, nullable=False, server_default="0"),
+)
+
+#: The rows that became leads, as the file had them: blocks of them, seldom read, and most of the data.
+file_rows = sa.Table(
+    "file_rows",
+    metadata,
+    sa.Column("file_id", sa.BigInteger, sa.ForeignKey("files.id"), primary_key=True, autoincrement=False),
+    sa.Column("first_line", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("rows", sa.LargeBinary, nullable=False),
 )
 
 rejects = sa.Table(
@@ -130,7 +172,7 @@ leads = sa.Table(
     sa.Column("campaign_id", sa.Text, sa.ForeignKey("campaigns.id"), nullable=False),
     sa.Column("file_id", sa.BigInteger, sa.ForeignKey("files.id"), nullable=False),
     sa.Column("line", sa.Integer, nullable=False),
-    sa.Column("phone", sa.Text, nullable=False, index=True),
+    sa.Column("phone", E164, nullable=False),
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("zones", sa.Text, nullable=False),
     sa.Column("zone_source", sa.Text, nullable=False),
@@ -146,17 +188,18 @@ leads = sa.Table(
     sa.Column("agent_version", sa.Text, nullable=False),
     sa.Column("extension", sa.Text, nullable=False),
     sa.Column("consent", sa.Text, nullable=False),
+    sa.Column("zip", sa.Text, nullable=False),
+    sa.Column("state_given", sa.Text, nullable=False),
     sa.Column("ignore_e164", sa.Boolean, nullable=False),
-    sa.Column("variables", sa.Text, nullable=False),
     sa.Column("metadata", sa.Text, nullable=False),
     sa.Column("sip_headers", sa.Text, nullable=False),
-    sa.Column("cells", sa.Text, nullable=False),
-    sa.UniqueConstraint("campaign_id", "phone"),
-    sa.CheckConstraint(f"state IN ({listed(LeadState)})", name="state"),
+    # The number first: one index finds it in one campaign and in all of them.
+    sa.UniqueConstraint("phone", "campaign_id"),
+    sa.CheckConstraint(one_of("state", LeadState), name="state"),
     sa.CheckConstraint(
         "(state = 'held') = (hold_code IS NOT NULL AND hold_remedy IS NOT NULL)", name="held_has_code"
     ),
-    sa.CheckConstraint("phone LIKE '+%'", name="phone_e164"),
+    sa.CheckConstraint(_IS_E164, name="phone_e164"),
     sa.CheckConstraint(f"outcome IS NULL OR outcome IN ({listed(Outcome)})", name="outcome"),
     # A claim is one LIMIT probe per (zones, priority) into this index, flat in the size of the list.
     sa.Index(
@@ -189,7 +232,7 @@ attempts = sa.Table(
     sa.Column("workspace", sa.Text, sa.ForeignKey("workspaces.name"), nullable=False),
     sa.Column("campaign_id", sa.Text, sa.ForeignKey("campaigns.id"), nullable=False),
     sa.Column("lead_id", sa.BigInteger, sa.ForeignKey("leads.id"), nullable=False),
-    sa.Column("phone", sa.Text, nullable=False),
+    sa.Column("phone", E164, nullable=False),
     sa.Column("from_number", sa.Text, nullable=False),
     sa.Column("agent_id", sa.Text, nullable=False),
     sa.Column("agent_version", sa.Text, nullable=False),
@@ -267,13 +310,43 @@ events = sa.Table(
     sa.Index("ix_events_lead", "lead_id"),
 )
 
+#: Numbers that nobody rings. A row is a ban: rows that have expired are removed, never read around.
 suppressions = sa.Table(
     "suppressions",
     metadata,
-    sa.Column("phone", sa.Text, primary_key=True),
+    sa.Column("phone", E164, primary_key=True, autoincrement=False),
     sa.Column("source", sa.Text, nullable=False),
     sa.Column("reason", sa.Text, nullable=False),
     _ms("added_at", nullable=False),
+    # NULL = for good.
+    _ms("expires_at"),
+    sa.CheckConstraint(_IS_E164, name="phone_e164"),
+    sa.Index(
+        "ix_suppressions_expiring",
+        "expires_at",
+        sqlite_where=sa.text("expires_at IS NOT NULL"),
+        postgresql_where=sa.text("expires_at IS NOT NULL"),
+    ),
+)
+
+#: Append-only: who put which number on the list or took it off, and why. A whole list is one row without a number.
+suppression_log = sa.Table(
+    "suppression_log",
+    metadata,
+    sa.Column("id", _ROW_ID, primary_key=True),
+    _ms("at", nullable=False),
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("phone", E164),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("by_whom", sa.Text, nullable=False),
+    # Of a whole list: its name, its digest, how many numbers it had, the day its data is of.
+    sa.Column("file", sa.Text),
+    sa.Column("sha256", sa.Text),
+    sa.Column("numbers", sa.BigInteger, nullable=False, server_default="1"),
+    _ms("data_of"),
+    sa.CheckConstraint("action IN ('added', 'expired', 'imported', 'removed')", name="action"),
+    sa.Index("ix_suppression_log_phone", "phone"),
 )
 
 #: A schedule: when files of `source` are imported and launched. config, source: absolute paths. append_to: name of the
@@ -335,6 +408,17 @@ job_runs = sa.Table(
 
 HOLDING_STATES = sorted(SLOT_HOLDING)
 OPEN_STATES = sorted(OPEN_ATTEMPT)
+
+
+def rows_of(table: sa.FromClause) -> sa.ScalarSelect[bytes]:
+    """The block of the file's rows that has the row of a lead."""
+    return (
+        sa.select(file_rows.c.rows)
+        .where(file_rows.c.file_id == table.c.file_id, file_rows.c.first_line <= table.c.line)
+        .order_by(file_rows.c.first_line.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
 
 
 def is_open(table: sa.FromClause = attempts) -> sa.ColumnElement[bool]:

@@ -9,12 +9,8 @@ from campaigns.runtime import open_retell
 from campaigns.settings import load_settings
 from campaigns.store import Store
 from campaigns.store.schema import attempts
-from tests.acceptance.conftest import KEY, Cli, Retell
+from tests.acceptance.conftest import Cli, Retell
 from tests.acceptance.dialing import AT_ONCE, dial_to_the_end
-from tests.faults.rig import free_port
-from workers.embedded import Stack
-
-CHECKS = ["home and database", "message server", "clock", "time data", "disk", "account"]
 
 
 @pytest.fixture(autouse=True)
@@ -42,65 +38,6 @@ def test_numbers_and_agents(cli: Cli, retell: Retell) -> None:
     assert [one["agent"] for one in agents] == list(account.agents)
     text = cli("numbers").out
     assert all(number in text for number in account.numbers)
-
-
-# -- doctor
-
-
-def result(cli: Cli, check: str) -> tuple[int, dict[str, str]]:
-    said = cli("doctor", "--json")
-    rows = {row["check"]: row for row in said.document}
-    assert list(rows) == CHECKS
-    failures = [row for row in rows.values() if row["result"] != "ok"]
-    assert said.code == bool(failures)
-    assert all(row["remedy"] for row in failures)
-    return said.code, rows[check]
-
-
-def test_doctor_finds_nothing(cli: Cli, retell: Retell) -> None:
-    retell.start()
-    code, account = result(cli, "account")
-    assert code == 0
-    assert "0 of 20 lines" in account["detail"]
-    assert KEY not in str(account)
-
-
-def test_doctor_without_a_key(cli: Cli) -> None:
-    code, account = result(cli, "account")
-    assert code == 1
-    assert "RETELL_API_KEY" in account["remedy"]
-    assert cli("doctor").code == 1
-
-
-def test_doctor_and_a_message_server_that_is_away(
-    cli: Cli, retell: Retell, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    retell.start()
-    monkeypatch.setenv("CAMPAIGNS_REDIS_URL", f"redis://127.0.0.1:{free_port()}/0")
-    code, check = result(cli, "message server")
-    assert (code, check["result"]) == (1, "failure")
-    with Stack(cli.folder / "r") as stack:
-        monkeypatch.setenv("CAMPAIGNS_REDIS_URL", stack.valkey())
-        assert result(cli, "message server")[0] == 0
-
-
-def test_doctor_and_a_disk_that_is_nearly_full(
-    cli: Cli, retell: Retell, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    retell.start()
-    monkeypatch.setattr("campaigns.cli.account._LEAST_DISK", 1 << 80)
-    code, check = result(cli, "disk")
-    assert (code, check["result"]) == (1, "failure")
-
-
-def test_doctor_and_a_home_of_a_newer_version(cli: Cli, retell: Retell) -> None:
-    retell.start()
-    store = Store.open(load_settings().store_url())
-    with store.database.write() as connection:
-        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
-    code, check = result(cli, "home and database")
-    assert (code, check["result"]) == (1, "failure")
-    assert "newer" in check["detail"]
 
 
 # -- resolve

@@ -196,6 +196,21 @@ def test_usage(cli: Cli, arguments: tuple[str, ...]) -> None:
     assert "--help" in cli.refused(*arguments, code=2)
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [("status", "x"), ("calls", "show", "x"), ("agents", "show", "x"), ("retell", "get-agent", "--agent-id", "x"),
+     ("retell", "list-agents", "--pagination-key", "x")],
+    ids=" ".join,
+)  # fmt: skip
+def test_an_argument_that_is_no_text(cli: Cli, retell: Retell, arguments: tuple[str, ...]) -> None:
+    """As Python gets an argument of bytes that are not UTF-8."""
+    retell.start()
+    said = cli(*("\udcff" if word == "x" else word for word in arguments))
+    assert said.code in (1, 2)
+    assert said.err.startswith("error: ")
+    assert said.err.count("\n") == 1
+
+
 # -- the environment
 
 

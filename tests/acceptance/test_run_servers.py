@@ -62,6 +62,8 @@ def test_a_campaign_on_servers(
                 assert time.monotonic() < deadline, logs(cli)
                 assert all(child.poll() is None for child in children), logs(cli)
                 time.sleep(0.2)
+            [alive] = cli.ok("doctor", "--only", "workers and beat")
+            assert "1 workers, 1 beat" in alive["detail"]
         finally:
             for child in children:
                 child.terminate()

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.acceptance.conftest import pin
+
 pytestmark = pytest.mark.timeout(60)
 
 
@@ -35,6 +37,7 @@ def test_a_list_is_dialed_to_its_end(tmp_path: Path) -> None:
     (tmp_path / "leads.csv").write_text("\n".join(["phone_number,first_name,timezone", *lines]) + "\n")
     done = run(tmp_path, "--name", "night shift/1", "--json")
     assert done.returncode == 3, done.stderr
+    pin(["run"], done.stdout)
     document = json.loads(done.stdout)
     assert (document["campaign"], document["state"], document["calls"]) == ("night shift/1", "completed", 18)
     leads = document["leads"]

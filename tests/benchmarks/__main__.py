@@ -23,9 +23,11 @@ from tests.benchmarks.dials import dials_per_second
 from tests.benchmarks.fairness import fairness
 from tests.benchmarks.figure import Figure, say
 from tests.benchmarks.first_dial import first_dial
+from tests.benchmarks.help import command_help
 from tests.benchmarks.imports import import_rate
 from tests.benchmarks.jobs import jobs
 from tests.benchmarks.memory import memory_at_rest
+from tests.benchmarks.recovery import adoption, recovery
 from tests.benchmarks.slots import slots
 from tests.benchmarks.stage import environment
 
@@ -40,6 +42,9 @@ FIGURES: dict[str, Callable[[bool], Figure]] = {
     "fairness": fairness,
     "small_beside_large": small_beside_large,
     "jobs": jobs,
+    "help": command_help,
+    "recovery": recovery,
+    "adoption": adoption,
 }
 
 

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,17 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@dataclass
+class Seen:
+    """What a scene saw, for its test to judge: facts, the runner's words, and the closing documents."""
+
+    facts: dict[str, Any]
+    said: str = ""
+    ledger: dict[str, Any] = field(default_factory=dict)
+    status: dict[str, Any] = field(default_factory=dict)
+    audit: dict[str, Any] = field(default_factory=dict)
+
+
 class Rig:
     """The runner as a user starts it, in a home of its own, against a simulator process."""
 
@@ -55,6 +67,7 @@ class Rig:
         self.url = f"http://127.0.0.1:{self.port}"
         self.kills: list[str] = []
         self.runner: subprocess.Popen[bytes] | None = None
+        self.twins: dict[str, subprocess.Popen[bytes]] = {}
         self.environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith(("CAMPAIGNS_", "RETELL_"))},
             "CAMPAIGNS_HOME": str(self.home),
@@ -67,6 +80,11 @@ class Rig:
              "--analysis-delay", "0.2-0.5", *simulator],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            # Retell's own clock and home are none of ours.
+            env={
+                name: value for name, value in self.environment.items()
+                if name == "CAMPAIGNS_CLOCK" or not name.startswith(("CAMPAIGNS_", "RETELL_", "FAULTS_"))
+            },
         )  # fmt: skip
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
@@ -75,6 +93,35 @@ class Rig:
                 return
             time.sleep(0.05)
         raise AssertionError("the simulator did not start")
+
+    @property
+    def database(self) -> Path:
+        return self.home / "campaigns.db"
+
+    @property
+    def said(self) -> str:
+        """What the runner has printed so far."""
+        return (self.folder / "runner.out").read_text()
+
+    def trouble(self, faults: str) -> None:
+        """Change the simulator's faults from here on."""
+        httpx.post(f"{self.url}/_simulator/settings", json={"faults": faults}, timeout=10).raise_for_status()
+
+    def rings(self) -> int:
+        return int(self.ledger()["rings"])
+
+    def until_rings(self, count: int, seconds: float = 120) -> None:
+        """Wait until so many calls were made. The runner must be at work all the while."""
+        deadline = time.monotonic() + seconds
+        while self.rings() < count:
+            assert self.wait(0.1) is None, self.said[-2000:]
+            assert time.monotonic() < deadline, f"{self.rings()} of {count} rings: {self.said[-2000:]}"
+
+    def next_ring(self, seconds: float = 120) -> float:
+        """Seconds from now to the next call."""
+        before, started = self.rings(), time.monotonic()
+        self.until_rings(before + 1, seconds)
+        return time.monotonic() - started
 
     def start(self, *options: str) -> None:
         with (self.folder / "runner.out").open("ab") as output:
@@ -147,6 +194,16 @@ class Rig:
         self.kills.append("flushall")
         return True
 
+    def double(self, name: str) -> None:
+        """A second process like that one of the stack, beside it."""
+        [process] = self.children()[name]
+        line = [word.replace("@campaigns", "@twin") for word in process.cmdline()]
+        with (self.folder / f"{name}-twin.log").open("ab") as output:
+            twin = subprocess.Popen(
+                line, env=process.environ(), stdout=output, stderr=output, cwd=self.folder
+            )
+        self.twins[name] = twin
+
     def wait(self, seconds: float) -> int | None:
         """The runner's exit code, or None when it is still at work after so long."""
         assert self.runner is not None
@@ -166,6 +223,9 @@ class Rig:
             for process in processes:
                 with contextlib.suppress(psutil.Error):
                     process.kill()
+        for twin in self.twins.values():
+            twin.kill()
+            twin.wait()
         self.simulator.terminate()
         self.simulator.wait(10)
 
@@ -181,8 +241,8 @@ def rig(folder: Path, simulator: Sequence[str], environment: dict[str, str] | No
 
 def torment(
     subject: Rig, options: Sequence[str], *, every: float, kills: int, flushes: int, limit: float, seed: int
-) -> int:
-    """Run to the end while something is killed `every` so often; returns the exit code of the last run.
+) -> None:
+    """Run to the end while something is killed `every` so often.
 
     A runner that was killed is started again, as a user or a service manager would.
     """
@@ -194,8 +254,7 @@ def torment(
     while time.monotonic() < deadline:
         code = subject.wait(every * dice.uniform(0.7, 1.3))
         if code is not None:
-            assert code in (0, 3), (subject.folder / "runner.out").read_text()[-2000:]
-            return code
+            return
         if len(subject.kills) >= kills:
             continue
         if flushes and dice.random() < 0.3 and subject.flush():
@@ -205,3 +264,36 @@ def torment(
         if subject.kill(name) and name == "runner":
             subject.start(*options)
     raise AssertionError(f"not done after {limit} s: {subject.status()}")
+
+
+def closing(subject: Rig, **facts: Any) -> Seen:
+    """Wait for the run to end by itself, and take down what there is to judge."""
+    code = subject.wait(120)
+    assert code in (0, 3), subject.said[-3000:]
+    audit = json.loads(subject.command("audit", "chaos", "--json").stdout)
+    return Seen({"code": code, **facts}, subject.said, subject.ledger(), subject.status(), audit)
+
+
+def assert_promises_kept(
+    seen: Seen,
+    leads: int,
+    concurrency: int,
+    broken: Sequence[str] = (),
+    final: Sequence[str] = ("reached", "exhausted", "held"),
+) -> None:
+    """Nobody twice, nobody lost, no slot leaked, limits kept. broken: claims of the audit that cannot hold here."""
+    ledger, status = seen.ledger, seen.status
+    assert ledger["attempts_rung_twice"] == 0, ledger["doubled_attempts"]
+    assert ledger["most_rings_of_a_number"] == 1
+    assert ledger["rings_without_attempt_id"] == 0
+    assert ledger["peak_concurrency"] <= concurrency
+    assert status["state"] == "completed"
+    found = {state: count for state, count in status["leads"].items() if count and state != "total"}
+    assert sum(found.values()) == leads
+    assert set(found) <= set(final)
+    assert status["slots"]["own"] == 0
+    assert ledger["rings"] >= leads - found.get("held", 0)
+    failed = {check["claim"]: check["found"] for check in seen.audit["checks"] if not check["holds"]}
+    assert set(failed) == set(broken), failed
+    print(f"\n{leads} leads, {ledger['rings']} rings, 0 twice, leads {found}, {seen.facts}")
+    print(f"faults {ledger['faults']}, peak {ledger['peak_concurrency']} of {concurrency}")

@@ -67,13 +67,15 @@ class FakeLimiter:
 
 
 class Wire(httpx.BaseTransport):
-    """The way to the simulator: counts dials, and can answer one itself, or do something just before it."""
+    """The way to the simulator: counts dials, and can answer one itself, or do something around it."""
 
     def __init__(self, api: Api) -> None:
+        self.api = api
         self._inner = SimulatorTransport(api, wait=lambda seconds: None)
         self.dials = 0
         self.instead: deque[httpx.Response | Exception] = deque()
         self.before: Callable[[], None] = lambda: None
+        self.after: Callable[[], None] = lambda: None
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         if request.url.path == DIAL:
@@ -84,20 +86,23 @@ class Wire(httpx.BaseTransport):
                 if isinstance(answer, Exception):
                     raise answer
                 return answer
-        return self._inner.handle_request(request)
+        response = self._inner.handle_request(request)
+        if request.url.path == DIAL:
+            self.after()
+        return response
 
 
 class World:
     """Everything that a service needs, and short words to look at what it did."""
 
-    def __init__(self, database: Path, **simulator: Any) -> None:
+    def __init__(self, store: Store, **simulator: Any) -> None:
         self.clock = ManualClock()
         settings = {"outcomes": "human=1", "analysis_delay": (2.0, 6.0), **simulator}
         self.engine = Engine(SimulatorConfig(**settings), self.clock)
         self.wire = Wire(Api(self.engine))
         self.limiter = FakeLimiter()
         self.slept: list[float] = []
-        self.store = Store.open(f"sqlite:///{database}")
+        self.store = store
         self.store.workspaces.ensure(WORKSPACE)
         self.context = Context(
             store=self.store,
@@ -115,7 +120,7 @@ class World:
     def made(cls, folder: Path, migrated: Path, **simulator: Any) -> Iterator[World]:
         """A world with an empty database in a folder; closed at the end."""
         shutil.copy(migrated, folder / "campaigns.db")
-        world = cls(folder / "campaigns.db", **simulator)
+        world = cls(Store.open(f"sqlite:///{folder / 'campaigns.db'}"), **simulator)
         try:
             yield world
         finally:
@@ -138,7 +143,7 @@ class World:
     def add_leads(self, campaign: Campaign, *numbers: int, **changes: Any) -> None:
         now = self.clock.now()
         with self.store.imports.writer(campaign.id, now) as writer:
-            writer.begin("list.csv", "0" * 64, 100, ["phone"], "test")
+            writer.begin("list.csv", "0" * 64, 100, ["phone", "name"], "test", variables=[1])
             changes = {"next_attempt_at": now, **changes}
             writer.add_leads(
                 [new_lead(line, phone(number), **changes) for line, number in enumerate(numbers, start=2)]

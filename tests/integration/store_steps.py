@@ -30,7 +30,7 @@ def new_lead(line: int, number: str, **changes: Any) -> NewLead:
     values: dict[str, Any] = {
         "line": line, "phone": number, "zones": EAST, "zone_source": "phone", "priority": 5,
         "next_attempt_at": NOW, "state": LeadState.PENDING, "hold": None, "external_id": "", "agent_id": "",
-        "agent_version": "", "extension": "", "consent": "", "ignore_e164": False, "variables": {},
+        "agent_version": "", "extension": "", "consent": "", "zip": "", "state_given": "", "ignore_e164": False,
         "metadata": {}, "sip_headers": {}, "cells": (number,),
     }  # fmt: skip
     return NewLead(**values | changes)
@@ -74,7 +74,7 @@ class Steps:
 
     def load_leads(self, campaign_id: str, rows: Sequence[NewLead]) -> None:
         with self.store.imports.writer(campaign_id, NOW) as writer:
-            writer.begin("list.csv", "0" * 64, 100, ["phone"], "test")
+            writer.begin("list.csv", "0" * 64, 100, ["phone", "name"], "test", variables=[1])
             writer.add_leads(rows)
             writer.finish({"accepted": len(rows)})
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-FIGURES = ("slots", "claim", "dial_cycle_cpu")
+FIGURES = ("slots", "recovery", "adoption", "claim", "dial_cycle_cpu", "help")
 
 
 def bench(*arguments: str) -> subprocess.Popen[str]:
@@ -37,11 +37,11 @@ def answer(process: subprocess.Popen[str], seconds: float) -> tuple[str, str]:
 @pytest.fixture(scope="module")
 def lines() -> dict[str, dict[str, Any]]:
     """The line of each figure. Timings are of no interest here, so the short ones run beside the long one."""
-    groups = [FIGURES[:1], FIGURES[1:]]
+    groups = [FIGURES[:1], FIGURES[1:2], FIGURES[2:3], FIGURES[3:]]
     running = [bench(*figures, "--quick") for figures in groups]
     documents: dict[str, dict[str, Any]] = {}
     with ThreadPoolExecutor() as pool:
-        said = list(pool.map(lambda process: answer(process, 90), running))
+        said = list(pool.map(lambda process: answer(process, 170), running))
     for figures, process, (out, err) in zip(groups, running, said, strict=True):
         assert process.returncode == 0, err
         found = [json.loads(line) for line in out.splitlines()]
@@ -90,6 +90,21 @@ def test_every_dial_of_the_cycle_rang_once(lines: dict[str, dict[str, Any]]) -> 
     assert line["rings"] == line["expected_rings"]
     assert line["value"] == pytest.approx(line["guarded_cpu_ms"] - line["peer"]["cpu_ms_per_post"], abs=2)
     assert {"read the row", "commit dialing", "POST", "commit placed"} <= set(line["parts"])
+
+
+def test_dialing_went_on_after_each_kill(lines: dict[str, dict[str, Any]]) -> None:
+    line = lines["recovery"]
+    assert set(line["by_process_s"]) == {"dial", "beat"}
+    assert all(0 < seconds < float("inf") for found in line["by_process_s"].values() for seconds in found)
+    assert line["attempts_rung_twice"] == 0
+    assert line["peak_concurrency"] <= line["lines"]
+
+
+def test_calls_without_an_answer_were_adopted(lines: dict[str, dict[str, Any]]) -> None:
+    line = lines["adoption"]
+    assert line["calls"]["lag 2 s"] >= 3
+    assert line["worst_s"]["lag 2 s"] == line["value"]
+    assert line["attempts_rung_twice"] == 0
 
 
 def test_claims_were_made_from_every_size(lines: dict[str, dict[str, Any]]) -> None:

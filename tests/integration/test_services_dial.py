@@ -29,7 +29,7 @@ def error(status: int, **headers: str) -> httpx.Response:
 
 def test_a_dial_sends_what_the_call_must_carry(world: World) -> None:
     campaign = world.campaign(launch=False, agent="agent_simulator_sales", agent_version="3")
-    world.add_leads(campaign, 1, variables={"name": "Ann"}, metadata={"crm": "7", "attempt_id": "forged"})
+    world.add_leads(campaign, 1, cells=(phone(1), "Ann"), metadata={"crm": "7", "attempt_id": "forged"})
     world.store.campaigns.launch(campaign.id, START)
     attempt_id = world.claim()
     assert world.dial(attempt_id).dialed is Dialed.PLACED

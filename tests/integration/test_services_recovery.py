@@ -17,7 +17,7 @@ from services_world import FROM, WORKSPACE, World, phone
 from campaigns.domain.clock import from_ms
 from campaigns.domain.entities import CampaignOptions
 from campaigns.domain.recovery import EMPTY_SEARCHES, KEY_SECONDS, LONGEST_RING, MOST_SENDS, SEND_MARGIN
-from campaigns.domain.states import CampaignState
+from campaigns.domain.states import AttemptState, CampaignState
 from campaigns.retell import Calls
 from campaigns.services import reconcile
 from campaigns.services.dial import Dialed, lease_ms, redial
@@ -300,6 +300,18 @@ def test_evidence_that_is_out_of_date_sends_nothing(world: World) -> None:
     world.store.attempts.search_again(first, 1000)
     assert not redial(world.context, one)
     assert world.wire.dials == 2
+
+
+def test_a_call_that_shows_up_at_the_last_moment_is_not_sent_again(world: World) -> None:
+    """Its searches and sends are still those of the proof: only its state tells."""
+    first, _ = doubtful(world)
+    world.sql(f"UPDATE attempts SET lease_until_real = 1 WHERE id = '{first}'")
+    [one] = world.store.recovery.unknown_dials(WORKSPACE)
+    now = world.context.clock.now()
+    assert world.store.attempts.place(first, AttemptState.AMBIGUOUS, "call_late", now)
+    assert not world.store.recovery.redial(one, now, 40_000)
+    row = world.attempt(first)
+    assert (row["state"], row["sends"], row["call_id"]) == ("placed", 1, "call_late")
 
 
 # -- what comes back

@@ -106,7 +106,7 @@ def test_an_order_holds_all_that_the_dial_needs(steps: Steps) -> None:
     options = {"agent": "agent_1", "profile": "none", "concurrency": 3}
     campaign_id = steps.campaign("spring", **options)
     lead = new_lead(
-        2, phone(1), zones=f"{EAST}|{WEST}", variables={"name": "Zoë"}, metadata={"crm": 7},
+        2, phone(1), zones=f"{EAST}|{WEST}", cells=(phone(1), "Zoë"), metadata={"crm": 7},
         sip_headers={"X-A": "1"}, ignore_e164=True, agent_id="agent_of_row", agent_version="4",
     )  # fmt: skip
     steps.load_leads(campaign_id, [lead, new_lead(3, phone(2), zones="")])

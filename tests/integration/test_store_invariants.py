@@ -39,7 +39,7 @@ FORBIDDEN_UPDATES = {
     ),
     "unknown_lead_state": (S.CLAIMED, "UPDATE leads SET state = 'done' WHERE id = :lead"),
     "unknown_outcome_of_lead": (S.CLAIMED, "UPDATE leads SET outcome = 'sold' WHERE id = :lead"),
-    "phone_not_e164": (S.CLAIMED, "UPDATE leads SET phone = '2125550100' WHERE id = :lead"),
+    "phone_not_e164": (S.CLAIMED, "UPDATE leads SET phone = 12 WHERE id = :lead"),
     "paused_without_reason": (S.CLAIMED, "UPDATE campaigns SET state = 'paused' WHERE id = :campaign"),
     "completed_without_time": (S.CLAIMED, "UPDATE campaigns SET state = 'completed' WHERE id = :campaign"),
     "time_without_completed": (S.CLAIMED, "UPDATE campaigns SET finished_at = 1 WHERE id = :campaign"),
@@ -137,7 +137,7 @@ def test_a_call_belongs_to_one_attempt(steps: Steps) -> None:
 
 def test_a_number_stands_once_in_a_campaign(steps: Steps) -> None:
     campaign_id = steps.campaign("spring", phone(1))
+    steps.load(campaign_id, phone(2))
     with pytest.raises(sa.exc.IntegrityError):
-        steps.load(campaign_id, phone(2), phone(1))
-    assert [row["phone"] for row in steps.rows(sa.select(leads))] == [phone(1)]
-    assert len(steps.store.imports.files(campaign_id)) == 1
+        steps.execute(f"UPDATE leads SET phone = {int(phone(1))} WHERE phone = {int(phone(2))}")
+    assert sorted(row["phone"] for row in steps.rows(sa.select(leads))) == [phone(1), phone(2)]

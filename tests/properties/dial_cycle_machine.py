@@ -3,9 +3,8 @@
 The store (an SQLite file), the services and the client are the product's own; Retell is the simulator, in the same
 process, often one that ignores idempotency keys. Processes run one at a time, but each can be ambushed at any commit
 and on the wire: killed, refused by the database, or held up while others pace, dial, settle, reconcile, pause or
-suppress. Messages are late, lost, and delivered again. The promises are judged by `dial_cycle_promises`.
-
-Not part of it: webhooks, which the runner does not have yet.
+suppress. Messages and webhooks are late, lost, out of order, and delivered again. The promises are judged by
+`dial_cycle_promises`.
 """
 
 from __future__ import annotations
@@ -290,3 +289,23 @@ class DialCycle(RuleBasedStateMachine):
                     named |= about
         assert named == unresolved
         assert AttemptState.UNRESOLVED not in states
+
+
+class DialCycleWithWebhooks(DialCycle):
+    """The same, with Retell telling of its calls; apart, so that without them as much is left to searches and polls."""
+
+    @rule(indexes=st.lists(st.integers(0, 7), min_size=1, max_size=5), again=st.booleans(), lost=st.booleans(),
+          wait=st.sampled_from([0, 20, 120, 600]), ambush=_AMBUSHES)  # fmt: skip
+    def hear_webhooks(
+        self, indexes: list[int], again: bool, lost: bool, wait: int, ambush: Ambush | None
+    ) -> None:
+        """Some of those that are under way, in any order; the others may be lost."""
+        if not self.world.webhooks:
+            self.world.pace()
+            self.world.deliver_all()
+        self.world.time.pass_by(wait, 0.2)
+        for index in indexes:
+            self.world.hear(index, again, ambush)
+            ambush = None
+        if lost:
+            self.world.webhooks.clear()

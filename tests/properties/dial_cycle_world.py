@@ -19,12 +19,13 @@ from dial_cycle_promises import Promises, Rules
 
 from campaigns.domain.entities import CampaignOptions, NewLead
 from campaigns.domain.states import AttemptState, CampaignState, LeadState
-from campaigns.retell import RetellClient
+from campaigns.retell import Call, RetellClient
 from campaigns.services import breaker, dispatch, results
 from campaigns.services import dial as dialing
 from campaigns.services.audit import Audit, audit
 from campaigns.services.context import Context
 from campaigns.services.reconcile import reconcile
+from campaigns.services.webhook import receive
 from campaigns.simulator.api import Api
 from campaigns.simulator.config import SimulatorConfig
 from campaigns.simulator.engine import Engine
@@ -58,7 +59,7 @@ def _lead(line: int, number: int, zone: str, time: Time) -> NewLead:
     return NewLead(
         line=line, phone=phone(number), zones=zone, zone_source="column", priority=5, next_attempt_at=time.now(),
         state=LeadState.PENDING, hold=None, external_id="", agent_id="", agent_version="", extension="",
-        consent="", ignore_e164=False, variables={}, metadata={}, sip_headers={}, cells=(phone(number),),
+        consent="", zip="", state_given="", ignore_e164=False, metadata={}, sip_headers={}, cells=(phone(number),),
     )  # fmt: skip
 
 
@@ -86,6 +87,7 @@ class Bench:
         self.world: World | None = None
         #: Second sends over all worlds: promises about them are worth nothing where none was made.
         self.resends = 0
+        self.heard = 0
 
     @classmethod
     @contextmanager
@@ -130,7 +132,9 @@ class World:
         bench.empty()
         self.bench = bench
         self.time, self.chaos, self.store = bench.time, bench.chaos, bench.store
-        settings = {"outcomes": OUTCOMES, "analysis_delay": (2.0, 90.0), **simulator}
+        settings = {
+            "outcomes": OUTCOMES, "analysis_delay": (2.0, 90.0), "webhook_url": "http://receiver.invalid/", **simulator,
+        }  # fmt: skip
         retell = RetellTime(self.time)
         self.engine = Engine(SimulatorConfig(**settings), retell, retell.real)
         self.promises = Promises(bench.path, self.time, self.engine)
@@ -151,6 +155,7 @@ class World:
         )
         self.dials: list[str] = []
         self.settles: list[str] = []
+        self.webhooks: list[dict[str, Any]] = []
         self._dialing: str | None = None
         self._settling: str | None = None
         self.chaos.interlude = self.meanwhile
@@ -206,6 +211,22 @@ class World:
             if polled.ended:
                 self.dials += dispatch.pace(self.context).attempt_ids
             self.settles += results.follow_up(self.context, polled)
+
+    def hear(self, index: int, again: bool, ambush: Ambush | None = None) -> None:
+        """One of the webhooks that are under way arrives; again: it will come once more."""
+        self.webhooks += self.engine.take_events()
+        if not self.webhooks:
+            return
+        told = self.webhooks[index % len(self.webhooks)]
+        if not again:
+            self.webhooks.remove(told)
+        with self.chaos.process(ambush):
+            received = receive(self.context, told["event"], Call.model_validate(told["call"]))
+            self.bench.heard += received.changed
+            if received.freed:
+                self.dials += dispatch.pace(self.context).attempt_ids
+            if received.settle is not None:
+                self.settles.append(received.settle)
 
     def settle(self, attempt_id: str, ambush: Ambush | None = None) -> None:
         self._settling = attempt_id

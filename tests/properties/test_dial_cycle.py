@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from dial_cycle_chaos import Ambush
-from dial_cycle_machine import DialCycle
+from dial_cycle_machine import DialCycle, DialCycleWithWebhooks
 from dial_cycle_world import Bench, World
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
@@ -22,6 +22,7 @@ CALM = settings(
     database=None,
     suppress_health_check=list(HealthCheck),
 )
+BRIEF = settings(CALM, max_examples=20)
 LONG = settings(CALM, max_examples=1_000, stateful_step_count=30, derandomize=False, print_blob=True)
 
 
@@ -36,10 +37,42 @@ def test_a_hundred_dial_cycles_under_faults(bench: Bench) -> None:
     assert bench.resends, "no example came to a second send"
 
 
+def test_dial_cycles_with_webhooks_in_any_order_lost_and_repeated(bench: Bench) -> None:
+    run_state_machine_as_test(lambda: DialCycleWithWebhooks(bench), settings=BRIEF)
+    assert bench.heard > 20
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(3600)
+def test_a_thousand_dial_cycles_with_webhooks(bench: Bench) -> None:
+    run_state_machine_as_test(lambda: DialCycleWithWebhooks(bench), settings=LONG)
+
+
 @pytest.mark.chaos
 @pytest.mark.timeout(3600)
 def test_a_thousand_dial_cycles_under_faults(bench: Bench) -> None:
     run_state_machine_as_test(lambda: DialCycle(bench), settings=LONG)
+
+
+_PLACES = ("turn", "begin", "commit", "done", "sending", "answered")
+_MEANWHILE = ("again", "pause", "suppress", "cancel")
+
+
+@pytest.mark.parametrize("fault", [None, Fault("drop")], ids=["answered", "dropped"])
+@pytest.mark.parametrize("place", _PLACES)
+def test_every_ambush_of_one_dial(bench: Bench, place: str, fault: Fault | None) -> None:
+    """The small scope in full: what chance may miss in a hundred examples."""
+    slept = (("sleep", 100), ("search", EMPTY_SEARCHES + 3))
+    ambushes = ["kill", *([(step, 0)] for step in _MEANWHILE), slept]
+    if place in ("begin", "commit"):
+        ambushes.append("locked")
+    for what in ambushes:
+        machine = DialCycle(bench)
+        machine.world = world = World(bench, concurrency=2, ignore_idempotency=True, outcomes="human=1")
+        world.pace()
+        world.engine.faults.next("create-phone-call", fault)
+        world.dial(world.dials.pop(0), Ambush(place, 1, what if isinstance(what, str) else tuple(what)))
+        machine.teardown()
 
 
 @pytest.mark.parametrize("asleep", ["done", "sending"])

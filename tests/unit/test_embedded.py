@@ -190,6 +190,18 @@ def test_one_that_falls_over_again_and_again_is_not_started_all_the_time(stack: 
     assert child.last_words() == "I cannot"
 
 
+def test_one_that_never_worked_ends_the_run_and_one_that_did_is_started_again(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "_SHORT_LIVES", 2)
+    child = stack.add("faller", [sys.executable, "-c", "raise SystemExit('I cannot')"], {})
+    until(lambda: child.short_lives >= 2)
+    with pytest.raises(CampaignsError, match="the faller process cannot start: I cannot"):
+        stack.check()
+    child.longest_life = embedded._WORKED  # a full disk, a server that is away: it may pass
+    stack.check()
+
+
 def test_children_get_their_environment_and_a_log(stack: Stack) -> None:
     stack.add("speaker", [sys.executable, "-c", "import os, time; print(os.environ['WORD'], flush=True);"
                                                 "time.sleep(60)"], {"WORD": "hello"})  # fmt: skip

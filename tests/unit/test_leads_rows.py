@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from campaigns.leads import (
@@ -183,7 +184,9 @@ def test_duplicates_name_the_first_line(tmp_path: Path) -> None:
     path.write_text("phone\n2125550123\n2125550124\n(212) 555-0123\n12125550123\n")
     file, seen = open_lead_file(path), SeenPhones()
     rows = [row for row in file.rows() if isinstance(row, LeadRow)]
-    assert [seen.duplicate_of(row.phone, row.line) for row in rows] == [None, None, 2, 2]
+    numbers = np.array([int(row.phone) for row in rows])
+    assert seen.first_lines(numbers[:3], np.array([2, 3, 4])).tolist() == [0, 0, 2]
+    assert seen.first_lines(np.array([numbers[3], 0, 0]), np.array([5, 6, 7])).tolist() == [2, 0, 0]
     rejected = file.reject(rows[2], RowCode.DUPLICATE_IN_FILE, 2)
     assert (rejected.line, rejected.column, rejected.value) == (4, "phone", "(212) 555-0123")
     assert "line 2" in rejected.message

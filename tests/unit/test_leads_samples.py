@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from campaigns.leads import LeadRow, RejectedRow, RowCode, SeenPhones, open_lead_file
@@ -18,8 +19,10 @@ def read(name: str) -> tuple[list[LeadRow], Counter[str]]:
     good: list[LeadRow] = []
     other: Counter[str] = Counter()
     for row in file.rows():
-        if isinstance(row, LeadRow) and (first := seen.duplicate_of(row.phone, row.line)):
-            row = file.reject(row, RowCode.DUPLICATE_IN_FILE, first)
+        if isinstance(row, LeadRow):
+            [first] = seen.first_lines(np.array([int(row.phone)]), np.array([row.line]))
+            if first:
+                row = file.reject(row, RowCode.DUPLICATE_IN_FILE, int(first))
         if isinstance(row, RejectedRow):
             other[row.code.value] += 1
         elif row.held is not None:

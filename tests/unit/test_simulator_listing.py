@@ -183,7 +183,7 @@ def _cost(call: dict[str, Any]) -> float | None:
     return None if cost is None else float(cost["combined_cost"])
 
 
-@pytest.mark.parametrize(("criteria", "wanted"), CASES, ids=lambda value: str(value)[:60])
+@pytest.mark.parametrize(("criteria", "wanted"), CASES, ids=[str(criteria)[:60] for criteria, _ in CASES])
 def test_a_filter_finds_exactly_what_it_says(world: World, criteria: dict[str, Any], wanted: Any) -> None:
     assert world.attempts(**criteria) == world.where(wanted)
 

@@ -1,0 +1,157 @@
+"""A file on its way in: nothing before the decision, all of it afterwards, whoever is killed; and claims go on."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from store_steps import EAST, NOW, Steps, new_lead, phone, plan
+
+from campaigns.domain.states import LeadState
+from campaigns.store import Busy, Reject, Store, staging
+
+
+@pytest.fixture
+def sqlite(tmp_path: Path, migrated_sqlite: Path) -> Iterator[Steps]:
+    path = tmp_path / "campaigns.db"
+    path.write_bytes(migrated_sqlite.read_bytes())
+    store = Store.open(f"sqlite:///{path}")
+    yield Steps(store)
+    store.close()
+
+
+class Killed(BaseException):
+    """What a killed process does not get to handle."""
+
+
+def left_behind(steps: Steps) -> list[str]:
+    home = Path(str(steps.store.database.url.database)).parent
+    return sorted(path.name for path in home.glob("*-import-*"))
+
+
+def load(steps: Steps, campaign_id: str, count: int, moving: object = None) -> None:
+    with steps.store.imports.writer(campaign_id, NOW, moving or (lambda done, of: None)) as writer:  # type: ignore[arg-type]
+        writer.begin("list.csv", "0" * 64, 100, ["phone", "name"], "test", variables=[1])
+        writer.add_leads([new_lead(at, phone(at), cells=(phone(at), f"n{at}")) for at in range(1, count + 1)])
+        writer.add_rejects([Reject(count + 1, "invalid_phone", "no number", "phone", "x", ("x", ""))])
+        writer.finish({"rows": count + 1})
+
+
+def test_an_importer_killed_half_way_in_is_finished_by_the_next(
+    sqlite: Steps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(staging, "_MOST", 20)
+    monkeypatch.setattr(staging, "_FEWEST", 20)
+    campaign_id = sqlite.draft()
+
+    def die(done: int, of: int) -> None:
+        if done > of // 2:
+            raise Killed
+
+    with pytest.raises(Killed):
+        load(sqlite, campaign_id, 9_000, die)
+    [file] = sqlite.store.imports.files(campaign_id)
+    assert file.moving
+    assert 0 < sum(sqlite.store.reports.lead_counts(campaign_id).values()) < 9_000
+    assert left_behind(sqlite)
+    assert not sqlite.store.campaigns.complete_if_done(campaign_id, NOW)
+    assert sqlite.store.imports.resume() == (["list.csv"], [])
+    [file] = sqlite.store.imports.files(campaign_id)
+    assert not file.moving
+    assert sqlite.store.reports.lead_counts(campaign_id)["pending"] == 9_000
+    assert sqlite.store.reports.rejected_rows(campaign_id) == 1
+    assert left_behind(sqlite) == []
+    assert [row["variables"]["name"] for row in sqlite.store.reports.leads(campaign_id)][:2] == ["n1", "n2"]
+    assert sqlite.store.imports.resume() == ([], [])
+
+
+def test_an_importer_killed_before_the_decision_leaves_nothing(sqlite: Steps) -> None:
+    campaign_id = sqlite.draft()
+    path = Path(f"{sqlite.store.database.url.database}-import-{campaign_id}")
+    stage = staging.Stage(path)
+    stage.add("leads", staging.ALWAYS, lambda: [(2, int(phone(1)), EAST, 5, 0)])
+    stage.close()
+    assert sqlite.store.imports.resume() == ([], [campaign_id])
+    assert left_behind(sqlite) == []
+    assert sqlite.store.imports.files(campaign_id) == []
+    load(sqlite, campaign_id, 3)
+    assert sqlite.store.reports.lead_counts(campaign_id)["pending"] == 3
+
+
+def test_two_imports_into_one_campaign_do_not_meet(steps: Steps) -> None:
+    campaign_id = steps.draft()
+    with steps.store.imports.writer(campaign_id, NOW) as writer:
+        writer.begin("one.csv", "0" * 64, 100, ["phone"], "test")
+        with pytest.raises(Busy, match="another import"):
+            steps.load(campaign_id, phone(2))
+        writer.add_leads([new_lead(2, phone(1))])
+    assert [file.name for file in steps.store.imports.files(campaign_id)] == ["one.csv"]
+    steps.load(campaign_id, phone(2))
+    assert sum(steps.store.reports.lead_counts(campaign_id).values()) == 2
+
+
+def test_leads_are_claimed_while_others_move_in(sqlite: Steps, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A turn ends after its rows; whoever waits gets the database before the next."""
+    monkeypatch.setattr(staging, "_MOST", 20)
+    monkeypatch.setattr(staging, "_FEWEST", 20)
+    campaign_id = sqlite.campaign("spring", *map(phone, range(8_000, 8_020)))
+    other = sqlite.draft("other")
+    claimed: list[str] = []
+    begun, halfway = threading.Event(), threading.Event()
+
+    def claims() -> None:
+        begun.wait(10)
+        for _ in range(10):
+            claimed.extend(sqlite.claim(plan(campaign_id), ceiling=len(claimed) + 1).attempt_ids)
+        halfway.set()
+
+    def moving(done: int, of: int) -> None:
+        begun.set()
+        if done > of // 2:
+            assert halfway.wait(30), "the claims were kept waiting for the whole of the import"
+
+    thread = threading.Thread(target=claims)
+    thread.start()
+    load(sqlite, other, 5_000, moving)
+    thread.join()
+    assert len(claimed) == 10
+    assert sqlite.store.reports.lead_counts(other)["pending"] == 5_000
+
+
+def test_leads_of_a_campaign_cancelled_meanwhile_arrive_cancelled(sqlite: Steps) -> None:
+    campaign_id = sqlite.draft()
+    cancelled: list[bool] = []
+
+    def moving(done: int, of: int) -> None:
+        if not cancelled:
+            cancelled.append(sqlite.store.campaigns.cancel(campaign_id, NOW))
+
+    load(sqlite, campaign_id, 300, moving)
+    assert cancelled == [True]
+    assert sqlite.store.reports.lead_counts(campaign_id)["cancelled"] == 300
+
+
+def test_a_mended_row_frees_the_held_lead(steps: Steps) -> None:
+    campaign_id = steps.draft()
+    steps.load(campaign_id, phone(1), state=LeadState.HELD, hold=("unknown_timezone", "name it"), zones="")
+    before = steps.lead_row(phone(1))
+    for expected in (["held", "pending"], ["held", "pending"]):
+        with steps.store.imports.writer(campaign_id, NOW) as writer:
+            writer.begin("mended.csv", "1" * 64, 100, ["phone", "name"], "test", variables=[1])
+            mended = new_lead(7, phone(1), priority=2, cells=(phone(1), "Zoë"))
+            writer.mend([(before["id"], mended)])
+            writer.add_rows([7], [[phone(1), "Zoë"]])
+        # The second time it is held no more: nothing changes.
+        assert [event[1:] for event in steps.happened() if event[0] == "lead"] == [tuple(expected)]
+    after = steps.lead_row(phone(1))
+    assert (after["id"], after["state"], after["hold_code"], after["zones"]) == (
+        before["id"],
+        "pending",
+        None,
+        EAST,
+    )
+    [row] = steps.store.reports.leads(campaign_id)
+    assert row["variables"] == {"name": "Zoë"}
+    assert (EAST, 2) in steps.store.campaigns.segments([campaign_id])[campaign_id]
