@@ -40,11 +40,18 @@ PANELS: dict[str, dict[str, tuple[str, str]]] = {
             "steering",
             "Start dialing a campaign, at its start; `campaigns worker` and `campaigns beat` do the work.",
         ),
-        "pause": ("steering", "Stop dialing; calls in progress go on and their results are collected."),
+        "pause": (
+            "steering",
+            "Stop dialing; calls in progress go on and their results are collected, unless --stop-calls hangs them up.",
+        ),
         "resume": ("steering", "Go on dialing a paused campaign."),
         "cancel": (
             "steering",
             "Give a campaign up: its waiting leads end as cancelled, calls in progress are left to finish.",
+        ),
+        "recycle": (
+            "steering",
+            "Start a further pass over the leads whose last call came to these outcomes; history and caps are kept.",
         ),
         "release": (
             "steering",

@@ -26,6 +26,24 @@ class CampaignState(Document):
     reason: str | None = Field(description="why it is paused or cancelled")
 
 
+class Paused(Document):
+    """What `--all` paused, and what `--stop-calls` hung up."""
+
+    paused: list[str] = Field(description="names of the campaigns")
+    stopped_calls: list[str]
+    not_stopped: dict[str, str] = Field(description="call -> why it was not hung up")
+    unknown_dials: int = Field(description="dials that may still ring; they are searched for")
+
+
+class Recycled(Document):
+    """Leads that wait for a further pass."""
+
+    campaign: str
+    outcomes: list[str]
+    recycled: int
+    state: str = Field(description="of the campaign")
+
+
 class ImportCounts(Document):
     """What became of the rows of a file: rows = accepted + rejected + duplicates + suppressed + held."""
 
@@ -482,7 +500,8 @@ DOCUMENTS: dict[str, Any] = {
     "dnc check": DncNumber | DncLists,
     "dnc export": DncExport,
     "launch": CampaignState,
-    "pause": CampaignState,
+    "pause": CampaignState | Paused,
+    "recycle": Recycled,
     "resume": CampaignState,
     "cancel": CampaignState,
     "release": Released,

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from campaigns.cli import options as given
 from campaigns.cli.drafts import new_campaign
-from campaigns.cli.output import Output
+from campaigns.cli.output import NEEDS_A_PERSON, Output
+from campaigns.cli.workspace import retell_of
 from campaigns.domain.entities import Campaign, CampaignOptions
 from campaigns.domain.errors import CampaignsError, UsageError
+from campaigns.domain.jobs import JobState
+from campaigns.domain.outcomes import Outcome
+from campaigns.domain.retry import NEVER_RETRIED
 from campaigns.domain.states import UNRESOLVED_CODE, CampaignState
 from campaigns.runtime import open_retell, open_store
+from campaigns.services.halt import stop_calls
 from campaigns.services.launch import DEFAULT_CPS
 from campaigns.services.launch import launch as set_going
 from campaigns.services.report import iso
@@ -28,6 +33,7 @@ def register(app: typer.Typer) -> None:
     app.command("pause")(pause)
     app.command("resume")(resume)
     app.command("cancel")(cancel)
+    app.command("recycle")(recycle)
     app.command("release")(release)
 
 
@@ -98,18 +104,98 @@ def _when(campaign: Campaign) -> str:
     return campaign.state.value
 
 
-def pause(name: given.Name, as_json: given.Json = False) -> None:
-    """Stop dialing; calls in progress go on and their results are collected.
+def pause(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="The campaign's name; or --all.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every campaign, of every account.")] = False,
+    hang_up: Annotated[
+        bool, typer.Option("--stop-calls", help="Hang up the calls in progress as well, at once.")
+    ] = False,
+    as_json: given.Json = False,
+) -> None:
+    """Stop dialing; calls in progress go on and their results are collected, unless --stop-calls hangs them up.
 
     Example: campaigns pause spring
     """
     settings, out = load_settings(), Output(as_json)
-    store = open_store(settings)
+    store, now = open_store(settings), settings.clock().now()
+    if (name is None) is not everything:
+        raise UsageError("what is to be paused is not said", "name one campaign, or use --all")
+    if name is not None and not hang_up:
+        campaign = given.find_campaign(store, name)
+        if not store.campaigns.pause(campaign.id, OPERATOR_PAUSE, now):
+            raise CampaignsError(f"{name} is {campaign.state}", "only a running campaign can be paused")
+        out.note(f"{name} is paused: no new dials; `campaigns resume {name}` goes on")
+        _show(out, given.find_campaign(store, name))
+        return
+    chosen = None if name is None else given.find_campaign(store, name)
+    if chosen is None:
+        ids = store.campaigns.pause_all(OPERATOR_PAUSE, now)
+    else:
+        ids = [chosen.id] if store.campaigns.pause(chosen.id, OPERATOR_PAUSE, now) else []
+    every = store.campaigns.listed()
+    paused = [campaign.name for campaign in every if campaign.id in ids]
+    out.line(f"paused: {', '.join(paused) or 'nothing was running'}")
+    active = [job.name for job in store.jobs.listed() if job.state is JobState.ACTIVE] if everything else []
+    if active:
+        out.note(
+            f"jobs go on at their times: {', '.join(active[:10])}; `campaigns jobs pause NAME` stops one"
+        )
+    document: dict[str, Any] = {"paused": paused, "stopped_calls": [], "not_stopped": {}, "unknown_dials": 0}
+    if hang_up:
+        accounts = {campaign.workspace for campaign in every} if chosen is None else {chosen.workspace}
+        for workspace in sorted(accounts):
+            if not store.attempts.holding_ids(workspace):
+                continue
+            with retell_of(settings, store, workspace) as retell:
+                halted = stop_calls(store, retell, workspace, None if chosen is None else [chosen.id])
+            document["stopped_calls"] += halted.stopped
+            document["not_stopped"] |= halted.failed
+            document["unknown_dials"] += halted.unknown
+        out.line(f"hung up: {len(document['stopped_calls']):,} calls")
+        for call_id, why in document["not_stopped"].items():
+            out.line(f"not hung up: {call_id}: {why}")
+        if document["unknown_dials"]:
+            out.line(f"unknown: {document['unknown_dials']:,} dials may still ring; run the command again")
+    out.document(document)
+    open_ends = document["not_stopped"] or document["unknown_dials"]
+    raise typer.Exit(NEEDS_A_PERSON if open_ends else 0)
+
+
+def recycle(
+    name: given.Name,
+    outcomes: Annotated[
+        str, typer.Option("--outcomes", metavar="OUTCOME,...", help="Last outcomes, as no_answer,machine.")
+    ],
+    as_json: given.Json = False,
+) -> None:
+    """Start a further pass over the leads whose last call came to these outcomes; history and caps are kept.
+
+    Example: campaigns recycle spring --outcomes no_answer,machine
+    """
+    settings, out = load_settings(), Output(as_json)
+    store, now = open_store(settings), settings.clock().now()
     campaign = given.find_campaign(store, name)
-    if not store.campaigns.pause(campaign.id, OPERATOR_PAUSE, settings.clock().now()):
-        raise CampaignsError(f"{name} is {campaign.state}", "only a running campaign can be paused")
-    out.note(f"{name} is paused: no new dials; `campaigns resume {name}` goes on")
-    _show(out, given.find_campaign(store, name))
+    wanted = [one.strip() for one in outcomes.split(",") if one.strip()]
+    allowed = sorted(set(Outcome) - NEVER_RETRIED)
+    for one in wanted or [""]:
+        if one not in allowed:
+            raise UsageError(f"{one!r} cannot be called again", f"use of these: {', '.join(allowed)}")
+    if campaign.state == CampaignState.CANCELLED:
+        raise CampaignsError(f"{name} is cancelled", "import the leads into another campaign")
+    if campaign.is_over(now):
+        raise CampaignsError(f"{name} is past its end", "give it a later --end-at with `campaigns run`")
+    recycled = store.campaigns.recycle(campaign.id, wanted, now)
+    if not recycled:
+        raise CampaignsError(
+            f"no lead of {name} ended with {', '.join(wanted)}",
+            f"see `campaigns status {name}` for the outcomes",
+        )
+    if campaign.state == CampaignState.COMPLETED:
+        campaign = start(store, settings, campaign)
+    out.line(f"{recycled:,} leads of {name} wait to be dialed again; the campaign is {_when(campaign)}")
+    out.document({"campaign": name, "outcomes": wanted, "recycled": recycled, "state": campaign.state.value})
 
 
 def resume(name: given.Name, as_json: given.Json = False) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -115,6 +116,22 @@ class AttemptRows:
             sip_headers=json.loads(row.sip_headers),
             suppressed=bool(row.suppressed),
         )
+
+    def underway(self, workspace: str, campaign_ids: Collection[str] | None = None) -> int:
+        """Attempts of which a call may still come: dialing or ambiguous. Of these campaigns, or of all."""
+        query = (
+            sa.select(sa.func.count())
+            .select_from(attempts)
+            .where(
+                attempts.c.workspace == workspace,
+                is_open(),
+                attempts.c.state.in_((AttemptState.DIALING, AttemptState.AMBIGUOUS)),
+            )
+        )
+        if campaign_ids is not None:
+            query = query.where(attempts.c.campaign_id.in_(list(campaign_ids)))
+        with self._db.read() as connection:
+            return int(connection.execute(query).scalar() or 0)
 
     def begin_dial(self, order: DialOrder, now: datetime, lease_ms: int) -> bool:
         """claimed -> dialing, committed before a byte leaves. False: somebody else has it, the campaign is not

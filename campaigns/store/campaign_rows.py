@@ -224,17 +224,62 @@ class CampaignRows:
         False: it was in another state.
         """
         with self._db.write() as connection:
-            lasting = connection.execute(
-                sa.update(campaigns)
-                .where(campaigns.c.id == campaign_id, campaigns.c.resume_at.is_not(None))
-                .values(resume_at=None, reason=reason)
+            return self._pause_in(connection, campaign_id, reason, now)
+
+    def pause_all(self, reason: str, now: datetime) -> list[str]:
+        """`pause` for every campaign of every account, in one transaction. Returns the ids of those that it paused."""
+        goes_on = sa.or_(
+            campaigns.c.state.in_((CampaignState.RUNNING, CampaignState.SCHEDULED)),
+            campaigns.c.resume_at.is_not(None),
+        )
+        with self._db.write() as connection:
+            found = connection.execute(sa.select(campaigns.c.id).where(goes_on).order_by(campaigns.c.id))
+            return [
+                campaign_id
+                for campaign_id in found.scalars().all()
+                if self._pause_in(connection, campaign_id, reason, now)
+            ]
+
+    def _pause_in(self, connection: sa.Connection, campaign_id: str, reason: str, now: datetime) -> bool:
+        lasting = connection.execute(
+            sa.update(campaigns)
+            .where(campaigns.c.id == campaign_id, campaigns.c.resume_at.is_not(None))
+            .values(resume_at=None, reason=reason)
+        )
+        if lasting.rowcount:
+            return True
+        sources = (CampaignState.RUNNING, CampaignState.SCHEDULED)
+        return self._move_in(
+            connection, campaign_id, sources, CampaignState.PAUSED, now, detail=reason, reason=reason
+        )
+
+    def recycle(self, campaign_id: str, outcomes: Sequence[str], now: datetime) -> int:
+        """reached or exhausted -> pending for the leads whose last outcome is one of these. Returns how many.
+
+        Their attempts stay, and count for every cap; the budget of the retry policy begins anew.
+        """
+        at = to_ms(now)
+        chosen = (
+            leads.c.campaign_id == campaign_id,
+            leads.c.state.in_((LeadState.REACHED, LeadState.EXHAUSTED)),
+            leads.c.outcome.in_(list(outcomes)),
+        )
+        with self._db.write() as connection:
+            connection.execute(
+                sa.insert(events).from_select(
+                    ["at", "at_real", "campaign_id", "lead_id", "subject", "from_state", "to_state", "detail"],
+                    sa.select(
+                        sa.literal(at), sa.literal(real_ms()), leads.c.campaign_id, leads.c.id, sa.literal("lead"),
+                        leads.c.state, sa.literal(LeadState.PENDING.value), sa.literal("recycled"),
+                    ).where(*chosen),
+                )
+            )  # fmt: skip
+            moved = connection.execute(
+                sa.update(leads)
+                .where(*chosen)
+                .values(state=LeadState.PENDING, next_attempt_at=at, recycled_at=at)
             )
-            if lasting.rowcount:
-                return True
-            sources = (CampaignState.RUNNING, CampaignState.SCHEDULED)
-            return self._move_in(
-                connection, campaign_id, sources, CampaignState.PAUSED, now, detail=reason, reason=reason
-            )
+        return moved.rowcount
 
     def resume(self, campaign_id: str, now: datetime) -> bool:
         """paused -> running, or scheduled while its start lies ahead, by an operator. False: it was not paused."""

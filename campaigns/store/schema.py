@@ -183,6 +183,8 @@ leads = sa.Table(
     _ms("last_attempt_at"),
     sa.Column("hold_code", sa.Text),
     sa.Column("hold_remedy", sa.Text),
+    # Since when the retry policy's budget counts, where an operator started a further pass.
+    _ms("recycled_at"),
     sa.Column("external_id", sa.Text, nullable=False),
     sa.Column("agent_id", sa.Text, nullable=False),
     sa.Column("agent_version", sa.Text, nullable=False),

@@ -1,4 +1,4 @@
-"""Start and end of campaigns, what each was short of its share of the lines, and jobs with their runs."""
+"""Start and end of campaigns, further passes over leads, what each was short of its share of the lines, and jobs with their runs."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ _ROW_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 def upgrade() -> None:
     op.add_column("campaigns", sa.Column("start_at", sa.BigInteger(), nullable=True))
     op.add_column("campaigns", sa.Column("end_at", sa.BigInteger(), nullable=True))
+    op.add_column("leads", sa.Column("recycled_at", sa.BigInteger(), nullable=True))
     op.add_column("workspaces", sa.Column("shares", sa.Text(), server_default="{}", nullable=False))
     op.create_table(
         "jobs",
