@@ -75,6 +75,24 @@ PANELS: dict[str, dict[str, tuple[str, str]]] = {
             "Say what became of an unresolved attempt: its lead goes on with the call's result, or is dialed again.",
         ),
     },
+    "When to call": {
+        "explain": (
+            "rules",
+            "Why is nobody calling this person? Every rule and limit for a number, and when it is next callable.",
+        ),
+        "windows": (
+            "rules",
+            "When its waiting leads may be called: hours by day, darker where more of them are callable.",
+        ),
+        "evidence": (
+            "rules",
+            "Write what was known at each dial: local time, zones, rules, caps, do-not-call check, consent.",
+        ),
+        "blackout": (
+            "rules",
+            "Dates on which nobody is called in a place, such as a declared emergency: add, list, remove.",
+        ),
+    },
     "Retell account": {
         "concurrency": (
             "account",

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import importlib.metadata
 import shutil
+import zoneinfo
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import httpx
@@ -16,6 +17,7 @@ import typer
 from campaigns.cli import options as given
 from campaigns.cli.documents import Check
 from campaigns.cli.output import NEEDS_A_PERSON, Output
+from campaigns.compliance import NOT_LEGAL_ADVICE, the_book, tzdata_date, tzdata_version
 from campaigns.domain.errors import CampaignsError, UsageError
 from campaigns.domain.states import CampaignState
 from campaigns.retell import Agent, RetellClient, RetellError
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from campaigns.store import Store
 
 _LEAST_DISK = 200 * 1024 * 1024
+_OLDEST_TIME_DATA = 183  # days
 _NOT_LOOKED_AT = Finding(
     "warning", "not looked at: the account cannot be used", "see the checks before this one"
 )
@@ -108,6 +111,7 @@ class _Examination:
             "workers and beat": self._workers,
             "clock": self._clock,
             "time data": self._time_data,
+            "calling rules": self._rules,
             "disk": self._disk,
             "API key": self._key,
             "Retell": self._reachable,
@@ -195,7 +199,27 @@ class _Examination:
         return Finding("ok", f"{kind}: {clock.now():%Y-%m-%d %H:%M:%S} UTC")
 
     def _time_data(self) -> Finding:
-        return Finding("ok", f"tzdata {importlib.metadata.version('tzdata')}")
+        detail = f"tzdata {tzdata_version()}, of {tzdata_date():%B %Y} or later, before the system's"
+        if zoneinfo.TZPATH:
+            where = ", ".join(zoneinfo.TZPATH)
+            return Finding(
+                "failure", f"the system's time-zone data is used: {where}", "dial nothing by it: report it"
+            )
+        # Real time, whatever a virtual clock says: the world changes its clocks by it.
+        if (datetime.now(UTC).date() - tzdata_date()).days > _OLDEST_TIME_DATA:
+            return Finding(
+                "warning",
+                f"{detail}: it may be older than 6 months, and calls an hour off",
+                "pip install --upgrade tzdata, and restart the workers",
+            )
+        return Finding("ok", detail)
+
+    def _rules(self) -> Finding:
+        book = the_book()
+        places = ", ".join(book.countries)
+        return Finding(
+            "ok", f"version {book.version}, {len(book.rules)} rules for {places}. {NOT_LEGAL_ADVICE}"
+        )
 
     def _disk(self) -> Finding:
         home = self._settings.home.resolve()

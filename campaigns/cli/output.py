@@ -35,6 +35,8 @@ STATE_STYLES = {
     "ok": "green",
     "warning": "bold yellow",
     "failure": "bold red",
+    "passes": "green",
+    "in the way": "bold red",
 }
 
 

@@ -35,7 +35,7 @@ from campaigns.services.export import export_results
 from campaigns.services.imports import export_rejects
 from campaigns.services.launch import begin_and_end
 from campaigns.services.report import status, summarize
-from campaigns.services.simulation import RETRY, SPEED, simulated_clock
+from campaigns.services.simulation import RETRY, SPEED, simulated_clock, skip_quiet_hours
 from campaigns.settings import SIMULATOR, Settings, load_settings
 from campaigns.store import Store, Unavailable
 from workers.embedded import HomeLock, Stack
@@ -153,7 +153,13 @@ class _Runner:
                 return self._finish()
             if simulated:
                 if not isinstance(self._clock, ScaledClock):
-                    clock = simulated_clock(store, campaign, self._clock.now(), self._speed)
+                    clock = simulated_clock(
+                        store,
+                        campaign,
+                        self._clock.now(),
+                        settings.home.resolve() / "clock-skips",
+                        self._speed,
+                    )
                     settings = settings.model_copy(update={"clock_spec": clock.spec()})
                     self._clock = clock
                 port = self._start_simulator(stack, settings)
@@ -235,6 +241,8 @@ class _Runner:
                 note = ""
                 if draining:
                     note = f"draining: {current.own} calls are left to finish; Ctrl-C again leaves them"
+                elif trouble is None:
+                    skip_quiet_hours(self._clock, current)
                 if trouble is not None:
                     note = f"nothing is dialed while the database cannot be written: {trouble}"
                 with _on_a_full_disk_too():

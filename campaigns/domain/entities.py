@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from datetime import datetime
+from datetime import date, datetime
 from functools import lru_cache
 
 from campaigns.domain.retry import DEFAULT_MAX_ATTEMPTS, DEFAULT_RETRY, LeadDecision, RetryPolicy
 from campaigns.domain.span import read_instant
 from campaigns.domain.states import AttemptState, CampaignState, LeadState
-from campaigns.domain.windows import Schedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +21,8 @@ class CampaignOptions:
     None = what the account allows. cps: calls per second, None = no limit. profile: name of the calling rules.
     windows: specs of `Schedule.parse`. timezone: the campaign's zone: of its start and end, and of leads that name none
     themselves. weight: share of the account's slots against other campaigns. start_at, end_at: texts of
-    `read_instant`, empty = none.
+    `read_instant`, empty = none. dnc_field, callback_field: fields of the analysis in which the callee asks never to be
+    called again, or when to be called back.
     """
 
     agent: str = ""
@@ -41,6 +41,8 @@ class CampaignOptions:
     weight: float = 1.0
     start_at: str = ""
     end_at: str = ""
+    dnc_field: str = ""
+    callback_field: str = ""
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), sort_keys=True)
@@ -71,10 +73,57 @@ def _policy(spec: str, max_attempts: int) -> RetryPolicy:
     return RetryPolicy.parse(spec, max_attempts)
 
 
-@lru_cache(maxsize=256)
-def campaign_windows(specs: tuple[str, ...]) -> Schedule:
-    """The campaign's own windows, before the profile narrows them."""
-    return Schedule.parse(specs)
+@dataclass(frozen=True, slots=True)
+class Callee:
+    """A lead as the calling rules see it.
+
+    zones: sorted IANA zones it may be in; () = unknown. jurisdictions: sorted places whose rules all apply, as `US-FL`;
+    a country alone, as `US`, is somewhere in it.
+    """
+
+    zones: tuple[str, ...]
+    jurisdictions: tuple[str, ...]
+
+    @classmethod
+    def of(cls, zones: str, jurisdictions: str) -> Callee:
+        """From the columns of a lead, in which `|` separates."""
+        return cls(tuple(filter(None, zones.split("|"))), tuple(filter(None, jurisdictions.split("|"))))
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """The lead may be called now, and the window stays open without a break until `until`."""
+
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """It may not. next_at: the earliest instant at which it may, as things stand; None = never by itself."""
+
+    code: str
+    next_at: datetime | None
+    why: str
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Blackout:
+    """Local dates, both included, on which an operator wants nobody called in a place: `US-LA`, or all of `US`."""
+
+    id: int
+    jurisdiction: str
+    first: date
+    last: date
+    reason: str
+
+    def concerns(self, callee: Callee) -> bool:
+        """Whether the callee may be there. Who is somewhere in `US`, or nobody knows where, may be in any state."""
+        country = self.jurisdiction.partition("-")[0]
+        return not callee.jurisdictions or any(
+            place == self.jurisdiction
+            or (place.partition("-")[0] == country and country in (place, self.jurisdiction))
+            for place in callee.jurisdictions
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +154,13 @@ class Campaign:
 
 @dataclass(frozen=True, slots=True)
 class NewLead:
-    """A row about to be imported. `hold` is (code, remedy)."""
+    """A row about to be imported. `hold` is (code, remedy). `|` separates zones, and jurisdictions."""
 
     line: int
     phone: str
     zones: str
     zone_source: str
+    jurisdictions: str
     priority: int
     next_attempt_at: datetime
     state: LeadState
@@ -130,7 +180,10 @@ class NewLead:
 
 @dataclass(frozen=True, slots=True)
 class DialOrder:
-    """Everything a worker needs to dial one attempt."""
+    """Everything a worker needs to dial one attempt.
+
+    dialed_ms: when the number was dialed over all campaigns (business ms), as far back as any cap.
+    """
 
     attempt_id: str
     state: AttemptState
@@ -140,7 +193,9 @@ class DialOrder:
     workspace: str
     lead_id: int
     phone: str
-    zones: tuple[str, ...]
+    callee: Callee
+    zone_source: str
+    consent: str
     from_number: str
     agent_id: str
     agent_version: str
@@ -149,6 +204,28 @@ class DialOrder:
     metadata: Mapping[str, object]
     sip_headers: Mapping[str, str]
     suppressed: bool
+    dialed_ms: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Why a call was lawful by what was known when it was dialed. Written in the transaction that commits the dial.
+
+    local_times: zone -> wall time there, ISO 8601. caps: each with how many dials counted before this one.
+    dnc_checked_at: when the do-not-call list was asked, and did not hold the number.
+    """
+
+    at: datetime
+    local_times: Mapping[str, str]
+    callee: Callee
+    zone_source: str
+    profile: str
+    rules_version: str
+    tzdata_version: str
+    window_until: datetime
+    caps: Sequence[Mapping[str, int]]
+    dnc_checked_at: datetime
+    consent: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,9 @@ import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
+
+from campaigns.domain.entities import Callee
 
 #: Weight of a campaign that has none: what nobody else wants.
 LEAST_WEIGHT = 1e-6
@@ -148,28 +151,40 @@ def poll_interval(credit: float, open_calls: int, fixed: float | None = None) ->
     return SHORTEST_POLL + debt * (LONGEST_POLL - SHORTEST_POLL)
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Leads of one campaign that share zones and priority, and when their window closes; the unit of a probe."""
+class Segment(NamedTuple):
+    """Leads of one campaign that share zones, jurisdictions and priority; the columns' own text."""
 
     zones: str
+    jurisdictions: str
     priority: int
+
+    @property
+    def callee(self) -> Callee:
+        return Callee.of(self.zones, self.jurisdictions)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A segment whose window is open, and when it closes; the unit of a probe."""
+
+    segment: Segment
     closes_at: datetime
 
 
-def claim_order(open_until: Mapping[str, datetime], segments: Sequence[tuple[str, int]]) -> list[list[Group]]:
+def claim_order(open_until: Mapping[Segment, datetime]) -> list[list[Group]]:
     """Groups in the order in which they are dialed; groups of equal rank stand together, oldest lead first.
 
-    open_until: the zones that are open now, and until when. segments: (zones, priority) that the campaign has;
-    a callback's priority is below every other. Order: priority, then the window that closes soonest.
+    open_until: the segments that are open now, and until when; a callback's priority is below every other. Order:
+    priority, then the window that closes soonest.
     """
-    groups = [
-        Group(zones, priority, open_until[zones]) for zones, priority in segments if zones in open_until
-    ]
-    groups.sort(key=lambda group: (group.priority, group.closes_at, group.zones))
+    groups = [Group(segment, closes_at) for segment, closes_at in open_until.items()]
+    groups.sort(key=lambda group: (group.segment.priority, group.closes_at, group.segment))
     ranked: list[list[Group]] = []
     for group in groups:
-        if ranked and (ranked[-1][0].priority, ranked[-1][0].closes_at) == (group.priority, group.closes_at):
+        if ranked and (ranked[-1][0].segment.priority, ranked[-1][0].closes_at) == (
+            group.segment.priority,
+            group.closes_at,
+        ):
             ranked[-1].append(group)
         else:
             ranked.append([group])

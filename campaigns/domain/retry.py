@@ -116,11 +116,13 @@ def decide(
     history: Sequence[tuple[Outcome, bool]],
     dialed_at: datetime,
     now: datetime,
+    wanted_at: datetime | None = None,
 ) -> LeadDecision:
     """What becomes of a lead after an attempt was settled.
 
     latest: of the attempt just settled. history: (outcome, charged) of every settled attempt of the lead, this
-    one included. A retry is measured from the dial and never lies in the past.
+    one included. A retry is measured from the dial and never lies in the past. wanted_at: when the callee asked to be
+    called back; the policy's delays do not matter then, its budget does.
     """
     # What costs no attempt uses up no delay of what does, though both may be platform errors.
     same = sum(1 for seen in history if seen == (latest.outcome, latest.charged))
@@ -142,6 +144,8 @@ def decide(
     charged_total = sum(1 for _, charged in history if charged)
     if charged_total >= policy.max_attempts:
         return ending if contact else Exhausted(f"all {policy.max_attempts} attempts used")
+    if latest.outcome is Outcome.CALLBACK and wanted_at is not None:
+        return RetryAt(max(now, wanted_at))
     delays = policy.delays.get(latest.outcome, ())
     allowed = len(delays) if latest.max_retries is None else min(len(delays), latest.max_retries)
     if same > allowed:

@@ -7,7 +7,8 @@ window of a local date is turned into exact UTC intervals piece by piece, one pi
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
@@ -25,10 +26,20 @@ _WINDOW = re.compile(r"^(?:(?P<days>[A-Za-z,\- ]+?)\s+)?(?P<start>[\d:]+)\s*-\s*
 _TIME = re.compile(r"^(\d{1,2})(?::(\d{2}))?$")
 #: A call must not ring at closing time: nothing is dialed in the last minutes of a window.
 CLOSING_GUARD = timedelta(minutes=5)
-#: How far ahead an opening is looked for; every weekly window opens within it.
-HORIZON_DAYS = 15
+#: How far ahead an opening is looked for: past long blackouts, and into the other half of the year, in which two
+#: zones may lie nearer to one another.
+HORIZON_DAYS = 400
 
 Interval = tuple[float, float]
+#: Wall minutes of one local date, half-open, sorted.
+Spans = tuple[tuple[int, int], ...]
+#: The hours of a local date.
+Hours = Callable[[date], Spans]
+
+ALL_DAY: Spans = ((0, MINUTES_PER_DAY),)
+_CHUNK_SECONDS = 7 * 86400
+#: Chunks that one callee keeps: this week and the next, and a few that somebody asked about.
+_CHUNKS_KEPT = 12
 
 
 class WindowError(ValueError):
@@ -126,6 +137,13 @@ class Schedule:
             )
         )
 
+    def hours(self, day: date) -> Spans:
+        """The windows of a local date."""
+        if self.windows is None:
+            return ALL_DAY
+        weekday = day.weekday()
+        return tuple((w.start, w.end) for w in self.windows if w.weekday == weekday)
+
     @property
     def never_opens(self) -> bool:
         return self.windows is not None and not self.windows
@@ -178,25 +196,43 @@ def _offset_pieces(zone_name: str, day: date) -> tuple[tuple[float, float, float
     return tuple(pieces)
 
 
-@lru_cache(maxsize=16384)
-def _open_intervals(schedule: Schedule, zone_name: str, day: date) -> tuple[Interval, ...]:
-    """UTC intervals (Unix seconds, half-open) in which the local date `day` is inside the schedule's windows."""
+def intersected(a: Spans, b: Spans) -> Spans:
+    """What lies in both."""
+    if a == ALL_DAY:
+        return b
+    return tuple(
+        (max(low, begin), min(high, end))
+        for low, high in a
+        for begin, end in b
+        if max(low, begin) < min(high, end)
+    )
+
+
+def _on_day(layers: Sequence[Hours], day: date) -> Spans:
+    spans = ALL_DAY
+    for hours in layers:
+        spans = intersected(spans, hours(day))
+        if not spans:
+            break
+    return spans
+
+
+def _local_intervals(spans: Spans, zone_name: str, day: date) -> list[Interval]:
+    """UTC intervals (Unix seconds, half-open) in which the wall clock of the local date is inside the spans."""
     midnight = datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()  # as if the zone were UTC
     intervals: list[Interval] = []
-    for window in schedule.windows or ():
-        if window.weekday != day.weekday():
-            continue
-        opens, closes = midnight + window.start * 60, midnight + window.end * 60
+    for start_minute, end_minute in spans:
+        opens, closes = midnight + start_minute * 60, midnight + end_minute * 60
         for start, end, offset in _offset_pieces(zone_name, day):
             low, high = max(start, opens - offset), min(end, closes - offset)
             if low < high:
                 intervals.append((low, high))
-    return tuple(_joined(sorted(intervals)))
+    return intervals
 
 
 def _joined(intervals: Iterable[Interval]) -> list[Interval]:
     joined: list[Interval] = []
-    for low, high in intervals:
+    for low, high in sorted(intervals):
         if joined and low <= joined[-1][1]:
             joined[-1] = (joined[-1][0], max(joined[-1][1], high))
         else:
@@ -204,65 +240,108 @@ def _joined(intervals: Iterable[Interval]) -> list[Interval]:
     return joined
 
 
-def _intervals_from(schedule: Schedule, zone_name: str, unix: float, days: int) -> list[Interval]:
-    """Open intervals that end after `unix`, over `days` local dates, joined across midnight."""
-    today = datetime.fromtimestamp(unix, UTC).astimezone(zone(zone_name)).date()
+def _in_both(a: Sequence[Interval], b: Sequence[Interval]) -> list[Interval]:
+    """Intersection of two sorted lists of intervals."""
     found: list[Interval] = []
-    for step in range(-1, days):
-        found.extend(_open_intervals(schedule, zone_name, today + timedelta(days=step)))
-    return [(low, high) for low, high in _joined(found) if high > unix]
-
-
-def _guarded(interval: Interval) -> Interval:
-    low, high = interval
-    # A short window keeps three quarters of itself, otherwise the guard would close it altogether.
-    return low, high - min(CLOSING_GUARD.total_seconds(), (high - low) / 4)
-
-
-def callable_until(schedule: Schedule, zones: Sequence[str], now: datetime) -> datetime | None:
-    """Until when a lead of these candidate zones may be dialed without a break; None when not now.
-
-    The window must be open in *every* zone, and not within the closing guard. Without zones a lead cannot be
-    judged, and is not callable unless the schedule has no windows at all.
-    """
-    if schedule.windows is None:
-        return now + timedelta(days=HORIZON_DAYS)
-    if not zones:
-        return None
-    unix = now.timestamp()
-    until = float("inf")
-    for name in zones:
-        for interval in _intervals_from(schedule, name, unix, 3):
-            low, high = _guarded(interval)
-            if low <= unix < high:
-                until = min(until, high)
-                break
+    i = j = 0
+    while i < len(a) and j < len(b):
+        low, high = max(a[i][0], b[j][0]), min(a[i][1], b[j][1])
+        if low < high:
+            found.append((low, high))
+        if a[i][1] < b[j][1]:
+            i += 1
         else:
+            j += 1
+    return found
+
+
+class Openings:
+    """When a callee may be rung: while the wall clock of *every* zone it may be in is inside the hours.
+
+    law: hours that may not be exceeded; nothing is dialed in the last CLOSING_GUARD before they end. own: hours
+    that somebody chose; a short one keeps three quarters of itself, otherwise the guard would close it altogether.
+    Several of each are narrowed to what they have in common, on each zone's own date. Thread-safe.
+    """
+
+    def __init__(self, zones: Sequence[str], law: Sequence[Hours], own: Sequence[Hours] = ()) -> None:
+        """Raises WindowError for a zone that does not exist. At least one zone."""
+        if not zones:
+            raise WindowError("nobody's wall clock is known")
+        for name in zones:
+            zone(name)
+        self._zones = tuple(zones)
+        self._law = tuple(law)
+        self._own = tuple(own)
+        self._chunks: dict[int, tuple[list[float], list[float]]] = {}
+        self._shut = (0.0, 0.0)  # known to be without an opening: looked from, to
+
+    def until(self, now: datetime) -> datetime | None:
+        """Until when the callee may be dialed without a break; None when not now.
+
+        Exact up to a day ahead; hours that stay open for longer may name a nearer end.
+        """
+        unix = now.timestamp()
+        lows, highs = self._chunk(int(unix // _CHUNK_SECONDS))
+        at = bisect_right(lows, unix) - 1
+        if at < 0 or unix >= highs[at]:
             return None
-    return datetime.fromtimestamp(until, UTC)
+        return datetime.fromtimestamp(highs[at], UTC)
 
-
-def next_opening(schedule: Schedule, zones: Sequence[str], now: datetime) -> datetime | None:
-    """The earliest instant at or after `now` at which the lead is callable; None when there is none."""
-    if schedule.windows is None:
-        return now
-    if not zones or schedule.never_opens:
+    def next(self, now: datetime) -> datetime | None:
+        """The earliest instant at or after `now` at which the callee may be dialed; None: none within a year."""
+        unix = now.timestamp()
+        if self._shut[0] <= unix < self._shut[1]:
+            return None
+        first = int(unix // _CHUNK_SECONDS)
+        for number in range(first, first + HORIZON_DAYS * 86400 // _CHUNK_SECONDS + 2):
+            lows, highs = self._chunk(number)
+            for low, high in zip(lows, highs, strict=True):
+                if high > unix:
+                    return now if low <= unix else datetime.fromtimestamp(low, UTC)
+        self._shut = (unix, unix + 86400)
         return None
-    unix = now.timestamp()
-    limit = unix + HORIZON_DAYS * 86400
-    per_zone = [
-        [_guarded(interval) for interval in _intervals_from(schedule, name, unix, HORIZON_DAYS)]
-        for name in zones
-    ]
-    instant = unix
-    while instant < limit:
-        later = instant
-        for intervals in per_zone:
-            opening = next((max(low, instant) for low, high in intervals if high > instant), None)
-            if opening is None:
-                return None
-            later = max(later, opening)
-        if later == instant:
-            return datetime.fromtimestamp(instant, UTC)
-        instant = later
-    return None
+
+    def within(self, start: datetime, end: datetime) -> list[tuple[datetime, datetime]]:
+        """The open stretches between two instants."""
+        begin, stop = start.timestamp(), end.timestamp()
+        found: list[Interval] = []
+        for number in range(int(begin // _CHUNK_SECONDS), int(stop // _CHUNK_SECONDS) + 1):
+            found.extend(zip(*self._chunk(number), strict=True))
+        return [
+            (datetime.fromtimestamp(low, UTC), datetime.fromtimestamp(high, UTC))
+            for low, high in _in_both(_joined(found), [(begin, stop)])
+        ]
+
+    def _chunk(self, number: int) -> tuple[list[float], list[float]]:
+        """(starts, ends) of the open intervals that meet a week of Unix time, sorted."""
+        found = self._chunks.get(number)
+        if found is None:
+            if len(self._chunks) >= _CHUNKS_KEPT:
+                self._chunks.clear()
+            found = self._chunks[number] = self._computed(number * _CHUNK_SECONDS)
+        return found
+
+    def _computed(self, start: float) -> tuple[list[float], list[float]]:
+        end = start + _CHUNK_SECONDS
+        # Two days on either side: whatever is cut off there, and guarded, lies outside the week.
+        open_everywhere: list[Interval] = [(start - 172_800, end + 172_800)]
+        for name in self._zones:
+            for layers, lasting in ((self._law, False), (self._own, True)):
+                if layers:
+                    guarded = self._guarded(name, layers, start, lasting)
+                    open_everywhere = _in_both(open_everywhere, guarded)
+        meeting = [(low, high) for low, high in open_everywhere if low < end and high > start]
+        return [low for low, _ in meeting], [high for _, high in meeting]
+
+    @staticmethod
+    def _guarded(name: str, layers: Sequence[Hours], start: float, lasting: bool) -> list[Interval]:
+        first = datetime.fromtimestamp(start, UTC).date() - timedelta(days=3)
+        found: list[Interval] = []
+        for step in range(_CHUNK_SECONDS // 86400 + 7):
+            day = first + timedelta(days=step)
+            found.extend(_local_intervals(_on_day(layers, day), name, day))
+        guard = CLOSING_GUARD.total_seconds()
+        guarded = [
+            (low, high - (min(guard, (high - low) / 4) if lasting else guard)) for low, high in _joined(found)
+        ]
+        return [(low, high) for low, high in guarded if low < high]

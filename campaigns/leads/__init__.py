@@ -19,7 +19,7 @@ from campaigns.leads.rows import (
     SeenPhones,
 )
 from campaigns.leads.uploads import plain_file
-from campaigns.leads.zones import zone_named, zones_of
+from campaigns.leads.zones import Place, place_of, zone_named
 
 __all__ = [
     "Held",
@@ -29,6 +29,7 @@ __all__ = [
     "LeadRow",
     "Phone",
     "PhoneProblem",
+    "Place",
     "ReadOptions",
     "RejectedRow",
     "RowCode",
@@ -37,10 +38,10 @@ __all__ = [
     "is_region",
     "normalise_phone",
     "open_lead_file",
+    "place_of",
     "plain_file",
     "rejects_file",
     "spreadsheet_safe",
     "write_rejects",
     "zone_named",
-    "zones_of",
 ]

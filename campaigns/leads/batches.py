@@ -63,6 +63,7 @@ class LeadBatch:
             extension="",
             zones=self.places[at].zones,
             zone_source=self.places[at].source,
+            jurisdictions=self.places[at].jurisdictions,
             priority=self.priorities[at] if self.priorities is not None else priority_of(""),
             call_after=None,
             external_id=texts.get("external_id", ""),

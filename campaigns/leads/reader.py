@@ -260,6 +260,7 @@ class LeadFile:
             extension=phone.extension,
             zones=place.zones,
             zone_source=place.source,
+            jurisdictions=place.jurisdictions,
             priority=priority,
             call_after=call_after,
             external_id=self._text(cells, "external_id"),
@@ -300,7 +301,7 @@ class LeadFile:
             )
         else:
             message = (
-                f"The time zone of {phone} is unknown. Add a timezone column with an IANA name "
+                f"The time zone of {phone} is unknown: {place.problem}. Add a timezone column with an IANA name "
                 "such as America/Chicago, or give one for the whole file."
             )
         return Held(RowCode.UNKNOWN_TIMEZONE, message)

@@ -63,7 +63,8 @@ class LeadRow:
         phone: E.164.
         extension: digits to dial after the answer, "" if none.
         zones: sorted candidate IANA zones; a call must suit all of them. () only when `held`.
-        zone_source: where the zones come from: "column", "option", "number", or "" when there are none.
+        zone_source: where the zones come from: "column", "zip", "state", "option", "number", "" when there are none.
+        jurisdictions: sorted places whose calling rules all hold, as `US-FL`; () = unknown.
         priority: 1 is dialed first; 5 unless the file says otherwise.
         call_after: not before this instant (aware, UTC); None if the file doesn't say.
         external_id, agent_id, agent_version, consent, zip, state: the file's own words, "" if none.
@@ -80,6 +81,7 @@ class LeadRow:
     extension: str
     zones: tuple[str, ...]
     zone_source: str
+    jurisdictions: tuple[str, ...]
     priority: int
     call_after: datetime | None
     external_id: str

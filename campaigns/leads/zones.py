@@ -1,10 +1,21 @@
-"""Whose local time: the zones a number may be in, and the zone a person wrote into a column."""
+"""Where a lead is: the zones it may be in, by the best evidence there is, and the places whose rules hold for it."""
 
 from __future__ import annotations
 
+import re
 import zoneinfo
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+
+from campaigns.leads.places import (
+    Region,
+    country_named,
+    region_coded,
+    region_named,
+    regions_of_area_code,
+    regions_of_postal_code,
+)
 
 _EASTERN, _CENTRAL = "America/New_York", "America/Chicago"
 _MOUNTAIN, _PACIFIC = "America/Denver", "America/Los_Angeles"
@@ -61,16 +72,25 @@ _ALIASES = {
 _NOT_ZONES_OF_PEOPLE = {"factory", "localtime", "posixrules"}
 
 
+_ZIP = re.compile(r"(\d{3,5})(?:-?\d{4})?", re.ASCII)
+_POSTAL = re.compile(r"[A-Za-z]\d[A-Za-z] ?\d[A-Za-z]\d", re.ASCII)
+_NANP_COUNTRIES = frozenset({"US", "CA"})
+#: Mail to soldiers abroad: whoever has such an address may be anywhere on Earth.
+_ANYWHERE = frozenset({"AA", "AE", "AP"})
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a lead may be.
 
     zones: sorted candidate IANA zones; a call must suit all of them. () = unknown. source: the evidence for them,
-    "column", "option", "number", or "" when there are none. problem: why the zones are unknown, as a sentence.
+    "column", "zip", "state", "option", "number", or "" when there are none. jurisdictions: sorted places whose rules
+    all hold, as `US-FL`; a country alone means somewhere in it. problem: why the zones are unknown, as a sentence.
     """
 
     zones: tuple[str, ...]
     source: str
+    jurisdictions: tuple[str, ...] = ()
     problem: str = ""
 
 
@@ -79,26 +99,121 @@ def place_of(
 ) -> Place:
     """Where the lead of an E.164 number may be, from the cells of its row (as written, "" if none).
 
-    option: the zone an operator named for leads that name none. Pure; within +1 the last four digits never matter.
+    Zones by the first evidence that says something: the row's time zone, its zip, its state (all its zones), `option`
+    (the zone an operator named for leads that name none), the number. Where zip and state contradict one another, both
+    count. Jurisdictions: the state, the zip's, the number's and the country's, all of them. Pure; kept per distinct
+    answer, since within +1 the last four digits of a number say nothing.
     """
+    # Within +1 the library's longest prefix is the exchange (+1NPANXX), so the last four digits never matter.
+    prefix = phone[:8] if phone.startswith("+1") else phone
+    return _place(prefix, timezone, zip_code, state, country, option)
+
+
+@lru_cache(maxsize=131_072)
+def _place(prefix: str, timezone: str, zip_code: str, state: str, country: str, option: str) -> Place:
+    homes, abroad = _homes(prefix)
+    written = country_named(country)
+    # Elsewhere WA is Western Australia, and a postcode no zip.
+    american = prefix.startswith("+1") or written in _NANP_COUNTRIES
+    american = american and written in (None, *_NANP_COUNTRIES)
+    region = region_named(state) if american else None
+    by_zip, zip_zones = _of_zip(zip_code) if american else ((), ())
+    places = {home.code for home in homes} | {one.code for one in by_zip} | set(abroad)
+    if region is not None:
+        places.add(region.code)
+    if written is not None and not any(place.partition("-")[0] == written for place in places):
+        places.add(written)
+    jurisdictions = tuple(sorted(places))
     if timezone:
         zone = zone_named(timezone)
         if zone is None:
-            return Place((), "", f"{timezone!r} is no time zone")
-        return Place((zone,), "column")
+            return Place((), "", jurisdictions, f"{timezone!r} is no time zone")
+        return Place((zone,), "column", jurisdictions)
+    if american and (state.strip().upper() in _ANYWHERE or zip_zones == _NOWHERE):
+        return Place((), "", jurisdictions, "the address is military mail, whose reader may be anywhere")
+    if zip_zones:
+        if region is None or region in by_zip:
+            return Place(zip_zones, "zip", jurisdictions)
+        return Place(tuple(sorted({*zip_zones, *region.zones})), "zip", jurisdictions)
+    if region is not None:
+        return Place(tuple(sorted(region.zones)), "state", jurisdictions)
     if option:
-        return Place((option,), "option")
-    zones = zones_of(phone)
-    return Place(zones, "number") if zones else Place((), "", "the time zone of the number is unknown")
+        zone = zone_named(option)
+        return Place((zone,) if zone else (), "option" if zone else "", jurisdictions)
+    zones = _zones_of_prefix(prefix) or _zones_in(homes)
+    if zones:
+        return Place(zones, "number", jurisdictions)
+    return Place((), "", jurisdictions, "the time zone of the number is unknown")
 
 
-def zones_of(phone: str) -> tuple[str, ...]:
-    """The sorted IANA zones an E.164 number may be in; () when nothing is known (toll-free, new area codes).
+def _homes(prefix: str) -> tuple[tuple[Region, ...], tuple[str, ...]]:
+    """Where a number is at home: (its regions, its country where no region is known)."""
+    if prefix.startswith("+1"):
+        regions = regions_of_area_code(prefix[2:5])
+        return regions, () if regions else _country_of(prefix.ljust(12, "0"))
+    return (), _country_of(prefix)
 
-    Several zones are several possibilities: a caller must suit all of them.
-    """
-    # Within +1 the library's longest prefix is the exchange (+1NPANXX), so the last four digits never matter.
-    return _zones_of_prefix(phone[:8] if phone.startswith("+1") else phone)
+
+def _country_of(phone: str) -> tuple[str, ...]:
+    from phonenumbers import parse, region_code_for_country_code, region_code_for_number
+    from phonenumbers.phonenumberutil import NumberParseException
+
+    try:
+        number = parse(phone)
+    except NumberParseException:
+        return ()
+    found = region_code_for_number(number)
+    if found is None and number.country_code not in (None, 1):
+        found = region_code_for_country_code(number.country_code or 0)
+        return () if found in ("ZZ", "001") else (found,)
+    if found is None and phone.startswith("+1"):
+        # An area code newer than every table: whoever assigns them, the strictest rules are those of the US.
+        return ("US",)
+    return (found,) if found is not None and found != "001" else ()
+
+
+def _zones_in(regions: Iterable[Region]) -> tuple[str, ...]:
+    return tuple(sorted({zone for region in regions for zone in region.zones}))
+
+
+_NOWHERE = ("",)
+
+
+def _of_zip(text: str) -> tuple[tuple[Region, ...], tuple[str, ...]]:
+    """(regions, zones) of a US zip or a Canadian postal code; `_NOWHERE` as zones for military mail."""
+    text = text.strip()
+    if not text:
+        return (), ()
+    if _POSTAL.fullmatch(text):
+        regions = regions_of_postal_code(text)
+        return regions, _zones_in(regions)
+    match = _ZIP.fullmatch(text.removesuffix(".0"))
+    # A spreadsheet drops leading zeros: 2139 is 02139.
+    found = _zips().get(match[1].zfill(5)) if match else None
+    if found is None:
+        return (), ()
+    state, zone = found
+    if state in _ANYWHERE:
+        return (), _NOWHERE
+    region = region_coded(f"US-{state}")
+    # A few rows name no zone, or none that exists.
+    zones = (zone,) if zone.lower() in _iana_names() else region.zones if region else ()
+    return (region,) if region else (), zones
+
+
+@lru_cache(maxsize=1)
+def _zips() -> dict[str, tuple[str, str]]:
+    """Zip -> (state, zone). Half a second and some memory, once, and only for a list that has zips."""
+    import zipcodes
+
+    shared: dict[str, str] = {}
+    return {
+        row["zip_code"]: (
+            shared.setdefault(row["state"], row["state"]),
+            shared.setdefault(row["timezone"], row["timezone"]),
+        )
+        for row in zipcodes.list_all()  # type: ignore[no-untyped-call]
+    }
 
 
 @lru_cache(maxsize=65_536)
@@ -107,35 +222,21 @@ def _zones_of_prefix(prefix: str) -> tuple[str, ...]:
     from phonenumbers.phonenumberutil import NumberParseException
     from phonenumbers.timezone import UNKNOWN_TIMEZONE, time_zones_for_geographical_number
 
-    if prefix.startswith("+1"):
-        return _nanp_zones(prefix)
+    nanp = prefix.startswith("+1")
     try:
-        number = parse(prefix)
+        number = parse(prefix.ljust(12, "0") if nanp else prefix)
     except NumberParseException:
         return ()
     found = set(time_zones_for_geographical_number(number))
-    if number_type(number) != PhoneNumberType.FIXED_LINE:
+    if nanp:
+        if len(found) > _MORE_THAN_ANY_AREA_CODE:
+            found = set()
+        found.update(_BY_AREA_CODE.get(prefix[2:5], ()))
+    elif number_type(number) != PhoneNumberType.FIXED_LINE:
         # A mobile may be anywhere in its country; the library answers Sydney for every Australian one.
         # National number 0 matches no prefix but the calling code's own.
         anywhere = PhoneNumber(country_code=number.country_code, national_number=0)
         found.update(time_zones_for_geographical_number(anywhere))
-    found.discard(UNKNOWN_TIMEZONE)
-    return tuple(sorted(found))
-
-
-def _nanp_zones(prefix: str) -> tuple[str, ...]:
-    """What the library answers, by its own table: asking it takes twenty times as long."""
-    from phonenumbers.timezone import UNKNOWN_TIMEZONE
-    from phonenumbers.tzdata import TIMEZONE_DATA
-
-    found: set[str] = set()
-    for end in range(len(prefix), 1, -1):
-        if (zones := TIMEZONE_DATA.get(prefix[1:end])) is not None:
-            found.update(zones)
-            break
-    if len(found) > _MORE_THAN_ANY_AREA_CODE:
-        found = set()
-    found.update(_BY_AREA_CODE.get(prefix[2:5], ()))
     found.discard(UNKNOWN_TIMEZONE)
     return tuple(sorted(found))
 

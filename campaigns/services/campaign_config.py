@@ -221,6 +221,18 @@ class CampaignConfig(BaseModel):
         Field(ge=1, description=f"Attempts per lead, default {_DEFAULT.max_attempts}."),
         Flag("N", "leave it out for the default", int),
     ] = _DEFAULT.max_attempts
+    dnc_field: Annotated[
+        str,
+        AfterValidator(_filled),
+        Field(description="Analysis field that says: never call again."),
+        Flag("FIELD", "name a field that the agent extracts, or leave it out"),
+    ] = _DEFAULT.dnc_field
+    callback_field: Annotated[
+        str,
+        AfterValidator(_filled),
+        Field(description="Analysis field with the time at which to call back."),
+        Flag("FIELD", "name a field that the agent extracts, or leave it out"),
+    ] = _DEFAULT.callback_field
     mapping: Annotated[
         dict[str, Annotated[str, AfterValidator(_column)]],
         Field(alias="map", description="Names of columns that are not recognised, as phone='Mobile no'."),

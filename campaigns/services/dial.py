@@ -12,9 +12,9 @@ from enum import StrEnum
 import redis
 import structlog
 
-from campaigns.compliance import Refused as GateRefused
-from campaigns.compliance import may_call, rules_for
-from campaigns.domain.entities import DialOrder, UnknownDial
+from campaigns.compliance import evidence_of, may_call, remedy_for, rules_for
+from campaigns.domain.entities import DialOrder, Evidence, UnknownDial
+from campaigns.domain.entities import Refused as GateRefused
 from campaigns.domain.pacing import SHRINK_SECONDS
 from campaigns.domain.states import AttemptState, CampaignState
 from campaigns.domain.trouble import ACCOUNT_REFUSALS, LATE, REFUSALS_IN_A_ROW, pause_reason
@@ -85,13 +85,16 @@ def dial(context: Context, attempt_id: str, awake: Callable[[], float] = awake_s
         return waited
     started = awake()
     now = context.clock.now()
-    refused = _gate(order, now)
-    if refused is not None:
-        code, next_at, hold = refused
-        store.attempts.give_back(attempt_id, AttemptState.CLAIMED, code, 0, next_at or now, now, hold)
+    answer = _gate(context, order, now)
+    if isinstance(answer, GateRefused):
+        held = answer.next_at is None and answer.code != "suppressed"
+        hold = (answer.code, remedy_for(answer)) if held else None
+        store.attempts.give_back(
+            attempt_id, AttemptState.CLAIMED, answer.code, 0, answer.next_at or now, now, hold
+        )
         return DialResult(Dialed.GIVEN_BACK)
     request = _request(order)
-    if not store.attempts.begin_dial(order, now, lease_ms(context.dial_timeout)):
+    if not store.attempts.begin_dial(order, answer, now, lease_ms(context.dial_timeout)):
         # Paused, cancelled or suppressed in this very moment, or another worker's by now.
         store.attempts.give_back(attempt_id, AttemptState.CLAIMED, "not_running", 0, now, now)
         return DialResult(Dialed.DROPPED)
@@ -111,7 +114,10 @@ def redial(context: Context, one: UnknownDial, awake: Callable[[], float] = awak
     attempts = context.store.attempts
     order = attempts.dial_order(one.attempt_id)
     now = context.clock.now()
-    if order is None or order.state != AttemptState.AMBIGUOUS or _gate(order, now) is not None:
+    if order is None or order.state != AttemptState.AMBIGUOUS:
+        return False
+    answer = _gate(context, order, now)
+    if isinstance(answer, GateRefused):
         return False
     if order.options.cps is not None:
         try:
@@ -122,7 +128,9 @@ def redial(context: Context, one: UnknownDial, awake: Callable[[], float] = awak
             return False
         context.sleep(wait)
     started = awake()
-    if not context.store.recovery.redial(one, context.clock.now(), lease_ms(context.dial_timeout)):
+    if not context.store.recovery.redial(
+        one, order, answer, context.clock.now(), lease_ms(context.dial_timeout)
+    ):
         return False
     log.warning("dial_sent_again", attempt=one.attempt_id, sends=one.sends + 1)
     verdict: Verdict = Unknown("the worker woke up late")
@@ -165,24 +173,16 @@ def _take_turn(context: Context, order: DialOrder) -> DialResult | None:
     return None
 
 
-def _gate(order: DialOrder, now: datetime) -> tuple[str, datetime | None, tuple[str, str] | None] | None:
-    """None: dial. Otherwise (code, when to try again, hold)."""
+def _gate(context: Context, order: DialOrder, now: datetime) -> Evidence | GateRefused:
+    """The gate right before the POST; what it let the dial through on, for the record."""
     if order.campaign_state != CampaignState.RUNNING:
-        return "not_running", now, None
+        return GateRefused("not_running", now, "the campaign is not running")
     ends_at = order.options.ends_at()
     if ends_at is not None and ends_at <= now:
-        return "campaign_ended", now, None
-    rules = rules_for(order.options.profile, order.options.windows)
-    answer = may_call(order.zones, order.suppressed, rules, now)
-    if not isinstance(answer, GateRefused):
-        return None
-    if answer.next_at is None and answer.code != "suppressed":
-        return (
-            answer.code,
-            None,
-            (answer.code, f"{answer.why}: correct the lead's time zone, then release it"),
-        )
-    return answer.code, answer.next_at, None
+        return GateRefused("campaign_ended", now, "the campaign's end has come")
+    rules = rules_for(order.options.profile, order.options.windows, context.store.evidence.blackouts())
+    answer = may_call(order.callee, now, rules, order.dialed_ms, order.suppressed)
+    return answer if isinstance(answer, GateRefused) else evidence_of(order, answer, rules, now)
 
 
 def _request(order: DialOrder) -> CreatePhoneCall:

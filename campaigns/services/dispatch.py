@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import partial
 
 import structlog
 
-from campaigns.compliance import rules_for
-from campaigns.domain.entities import Campaign
+from campaigns.compliance import Rules, may_call, remedy_for, rules_for
+from campaigns.domain.entities import Allowed, Callee, Campaign, Refused
 from campaigns.domain.pacing import MOST_WAITING, PACE_AGAIN, claim_order, claim_room
 from campaigns.domain.states import CampaignState
 from campaigns.domain.trouble import GENTLE_CALLS
-from campaigns.domain.windows import callable_until
 from campaigns.retell import RetellError, RetellRefused
 from campaigns.services.context import Context
 from campaigns.store import Account, ClaimPlan
@@ -98,8 +100,8 @@ def pace(context: Context) -> Paced:
             context.workspace, account.ceiling(), account.foreign, plans, now, CLAIM_LEASE_MS
         )
         claimed = outcome.attempt_ids
-        if outcome.suppressed or outcome.capped:
-            log.info("screened_at_claim", suppressed=outcome.suppressed, capped=outcome.capped)
+        if outcome.refused:
+            log.info("refused_at_claim", **outcome.refused)
     if not claimed:
         for campaign in running:
             if store.campaigns.complete_if_done(campaign.id, now):
@@ -111,6 +113,7 @@ def claim_plans(context: Context, running: list[Campaign]) -> list[ClaimPlan]:
     """For each running campaign: which groups of leads are callable now, in which order, and how many."""
     store, now = context.store, context.clock.now()
     segments = store.campaigns.segments([campaign.id for campaign in running])
+    blackouts = store.evidence.blackouts()
     waiting = store.attempts.waiting_claims(context.workspace)
     plans: list[ClaimPlan] = []
     for campaign in running:
@@ -118,26 +121,35 @@ def claim_plans(context: Context, running: list[Campaign]) -> list[ClaimPlan]:
         if not options.from_numbers:
             store.campaigns.pause(campaign.id, NO_FROM_NUMBER, now)
             continue
-        rules = rules_for(options.profile, options.windows)
-        open_until = {}
-        for zones in {zones for zones, _ in segments[campaign.id]}:
-            until = callable_until(rules.schedule, tuple(filter(None, zones.split("|"))), now)
-            if until is not None:
-                open_until[zones] = until
+        rules = rules_for(options.profile, options.windows, blackouts)
+        open_until = {
+            segment: until
+            for segment in segments[campaign.id]
+            if (until := rules.until(segment.callee, now)) is not None
+        }
         plans.append(
             ClaimPlan(
                 campaign_id=campaign.id,
                 weight=options.weight,
                 cap=_cap(campaign),
                 room=claim_room(options.cps, waiting.get(campaign.id, 0)),
-                ranked=claim_order(open_until, segments[campaign.id]),
+                ranked=claim_order(open_until),
                 from_numbers=options.from_numbers,
                 agent_id=options.agent,
                 agent_version=options.agent_version,
-                attempts_per_day=rules.attempts_per_day,
+                gate=partial(_gate, rules),
             )
         )
     return plans
+
+
+def _gate(
+    rules: Rules, callee: Callee, now: datetime, dialed_ms: Sequence[int], suppressed: bool
+) -> Allowed | Refused:
+    answer = may_call(callee, now, rules, dialed_ms, suppressed)
+    if isinstance(answer, Refused) and answer.next_at is None:
+        return replace(answer, why=remedy_for(answer))
+    return answer
 
 
 def _cap(campaign: Campaign) -> int | None:

@@ -13,12 +13,12 @@ from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from campaigns.compliance import Rules, rules_for
+from campaigns.compliance import Rules, may_call, remedy_for, rules_for
 from campaigns.domain.clock import to_ms
-from campaigns.domain.entities import Campaign, NewLead
+from campaigns.domain.entities import Callee, Campaign, NewLead, Refused
 from campaigns.domain.errors import CampaignsError
+from campaigns.domain.pacing import Segment
 from campaigns.domain.states import CampaignState, LeadState
-from campaigns.domain.windows import next_opening
 from campaigns.leads import (
     LeadBatch,
     LeadFile,
@@ -197,7 +197,7 @@ class _Sorting:
         self._now_ms = to_ms(now)
         self._summary = summary
         self._seen = SeenPhones()
-        self._opens: dict[tuple[str, ...], bool] = {}
+        self._holds: dict[Callee, tuple[str, str] | None] = {}
 
     def read(
         self,
@@ -232,7 +232,7 @@ class _Sorting:
         taken = _among(batch.phones, known)
         usual = (batch.phones > 0) & ~listed & ~taken & (first == 0)
         usual[list(batch.odd)] = False
-        names = self._zone_names(batch, usual)
+        names, places = self._place_names(batch, usual)
         kept = usual.copy()
         fresh: list[NewLead] = []
         mended: list[tuple[int, NewLead]] = []
@@ -258,7 +258,7 @@ class _Sorting:
         self._summary.mended += len(mended)
         self._preview(batch, usual, names, fresh)
         writer.add_rows(list(compress(batch.lines, kept)), list(compress(batch.cells, kept)))
-        self._add_usual(writer, batch, usual, names)
+        self._add_usual(writer, batch, usual, names, places)
         writer.add_leads(fresh, with_rows=False)
         writer.mend(mended)
         writer.add_rejects(
@@ -266,26 +266,33 @@ class _Sorting:
         )
         refuse(refused)
 
-    def _zone_names(self, batch: LeadBatch, usual: npt.NDArray[np.bool_]) -> list[str]:
-        """The zones of every plain row, as they are kept; rows whose window never opens are not usual."""
-        names: dict[int, str] = {}
+    def _place_names(self, batch: LeadBatch, usual: npt.NDArray[np.bool_]) -> tuple[list[str], list[str]]:
+        """(zones, jurisdictions) of every plain row, as they are kept; whoever may never be rung is not usual."""
+        names: dict[int, tuple[str, str]] = {}
         closed: set[int] = set()
         for key, place in {id(place): place for place in batch.places}.items():
-            names[key] = "|".join(place.zones)
-            if place.zones and not self._ever_opens(place.zones):
+            names[key] = "|".join(place.zones), "|".join(place.jurisdictions)
+            if place.zones and self._never(Callee(place.zones, place.jurisdictions)) is not None:
                 closed.add(key)
         if closed:
             usual[[at for at, place in enumerate(batch.places) if id(place) in closed]] = False
-        return [names[id(place)] for place in batch.places]
+        found = [names[id(place)] for place in batch.places]
+        return [zones for zones, _ in found], [places for _, places in found]
 
     def _add_usual(
-        self, writer: ImportWriter, batch: LeadBatch, usual: npt.NDArray[np.bool_], names: Sequence[str]
+        self,
+        writer: ImportWriter,
+        batch: LeadBatch,
+        usual: npt.NDArray[np.bool_],
+        names: Sequence[str],
+        places: Sequence[str],
     ) -> None:
         size = len(batch.lines)
         columns: dict[str, Sequence[object]] = {
             "line": batch.lines,
             "phone": batch.phones.tolist(),
             "zones": names,
+            "jurisdictions": places,
             "priority": batch.priorities or [_PRIORITY] * size,
             "next_attempt_at": [self._now_ms] * size,
             "zone_source": [place.source for place in batch.places],
@@ -296,10 +303,8 @@ class _Sorting:
             rows = list(zip(*columns.values(), strict=True))
         else:
             rows = list(compress(zip(*columns.values(), strict=True), usual))
-        if batch.priorities is None:
-            segments = {(name, _PRIORITY) for name in set(compress(names, usual))}
-        else:
-            segments = set(compress(zip(names, batch.priorities, strict=True), usual))
+        priorities = batch.priorities or [_PRIORITY] * size
+        segments = set(map(Segment._make, set(compress(zip(names, places, priorities, strict=True), usual))))
         writer.add_columns(tuple(columns), rows, segments)
 
     def _preview(
@@ -349,23 +354,22 @@ class _Sorting:
         return "accepted", None, self._lead(row, LeadState.PENDING, None)
 
     def _hold(self, row: LeadRow) -> tuple[str, str] | None:
-        any_time = self._rules.schedule.windows is None
-        if row.held is not None and not (any_time and row.held.code is RowCode.UNKNOWN_TIMEZONE):
+        if row.held is not None and row.held.code is not RowCode.UNKNOWN_TIMEZONE:
             return row.held.code.value, row.held.message
-        if not self._ever_opens(row.zones):
-            return (
-                "window_never_opens",
-                f"the window is never open in {', '.join(row.zones)} at once: give the lead its one time zone",
-            )
-        return None
+        never = self._never(Callee(row.zones, row.jurisdictions))
+        if never is not None and row.held is not None and never[0] == RowCode.UNKNOWN_TIMEZONE:
+            return row.held.code.value, row.held.message
+        return never
 
-    def _ever_opens(self, zones: tuple[str, ...]) -> bool:
-        if self._rules.schedule.windows is None:
-            # Nobody needs to know what time it is there.
-            return True
-        if zones not in self._opens:
-            self._opens[zones] = next_opening(self._rules.schedule, zones, self._now) is not None
-        return self._opens[zones]
+    def _never(self, callee: Callee) -> tuple[str, str] | None:
+        """Why nobody may ever ring such a lead, and what to do: not a question of when."""
+        if callee not in self._holds:
+            answer = may_call(callee, self._now, self._rules, (), False)
+            hold = None
+            if isinstance(answer, Refused) and answer.next_at is None:
+                hold = answer.code, remedy_for(answer)
+            self._holds[callee] = hold
+        return self._holds[callee]
 
     def _lead(self, row: LeadRow, state: LeadState, hold: tuple[str, str] | None) -> NewLead:
         return NewLead(
@@ -373,6 +377,7 @@ class _Sorting:
             phone=row.phone,
             zones="|".join(row.zones),
             zone_source=row.zone_source,
+            jurisdictions="|".join(row.jurisdictions),
             priority=row.priority,
             next_attempt_at=max(self._now, row.call_after) if row.call_after else self._now,
             state=state,

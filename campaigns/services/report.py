@@ -11,7 +11,6 @@ from campaigns.compliance import rules_for
 from campaigns.domain.entities import Campaign
 from campaigns.domain.outcomes import CONTACTS
 from campaigns.domain.states import FINAL_CAMPAIGN, SLOT_HOLDING, CampaignState
-from campaigns.domain.windows import next_opening
 from campaigns.store import Store
 
 
@@ -101,11 +100,12 @@ def _next_event(store: Store, campaign: Campaign, leads: dict[str, int], now: da
         return NextEvent(None, "nothing until it is launched")
     if campaign.state == CampaignState.SCHEDULED:
         return NextEvent(campaign.start_at, "dialing begins")
-    rules = rules_for(campaign.options.profile, campaign.options.windows)
+    options = campaign.options
+    rules = rules_for(options.profile, options.windows, store.evidence.blackouts())
     openings = [
         (opening, due)
-        for zones, due in store.reports.earliest_pending(campaign.id)
-        if (opening := next_opening(rules.schedule, zones, max(now, due))) is not None
+        for callee, due, _ in store.reports.earliest_pending(campaign.id)
+        if (opening := rules.next_opening(callee, max(now, due))) is not None
     ]
     if openings:
         at, due = min(openings)

@@ -13,11 +13,13 @@ from typing import Any
 
 import structlog
 
+from campaigns.compliance import rules_for
 from campaigns.domain.clock import from_ms
 from campaigns.domain.entities import CallResult, LeadOutcome, OpenCall
-from campaigns.domain.outcomes import DISPOSITIONS, analysis_matters, disposition
+from campaigns.domain.outcomes import CONTACTS, DISPOSITIONS, Outcome, analysis_matters, disposition
 from campaigns.domain.pacing import DEEPEST_DEBT, SHRINK_SECONDS, poll_credit, poll_interval
-from campaigns.domain.retry import decide
+from campaigns.domain.requests import CallBack, NeverAgain, request_of
+from campaigns.domain.retry import RetryAt, decide
 from campaigns.domain.states import AttemptState, CampaignState
 from campaigns.retell import Call, RetellError
 from campaigns.services.context import Context
@@ -193,7 +195,7 @@ def settle(context: Context, attempt_id: str, told: Call | None = None) -> bool:
     facts = store.results.settle_facts(attempt_id)
     if facts is None:
         return False
-    options, call, dialed_at, earlier, known = facts
+    options, call, dialed_at, earlier, known, callee = facts
     now = context.clock.now()
     result = known
     if told is not None:
@@ -208,9 +210,19 @@ def settle(context: Context, attempt_id: str, told: Call | None = None) -> bool:
     reason = result.disconnection_reason or known.disconnection_reason
     voicemail = known.in_voicemail if result.in_voicemail is None else result.in_voicemail
     found = disposition(reason, voicemail)
-    decision = decide(
-        options.retry_policy(), found, [*earlier, (found.outcome, found.charged)], dialed_at, now
-    )
+    analysis = known.analysis if result.analysis is None else result.analysis
+    wish = request_of(analysis or {}, options.dnc_field, options.callback_field, callee.zones, now)
+    if isinstance(wish, NeverAgain):
+        found = disposition("user_requested_dnc")
+    elif isinstance(wish, CallBack) and found.outcome in CONTACTS - {Outcome.DO_NOT_CALL}:
+        found = disposition("user_requested_callback")
+    history = [*earlier, (found.outcome, found.charged)]
+    wanted_at = wish.at if isinstance(wish, CallBack) else None
+    decision = decide(options.retry_policy(), found, history, dialed_at, now, wanted_at)
+    if found.outcome is Outcome.CALLBACK and isinstance(decision, RetryAt):
+        # Asked for or not, a callback keeps the window.
+        rules = rules_for(options.profile, options.windows, store.evidence.blackouts())
+        decision = RetryAt(rules.next_opening(callee, decision.at) or decision.at)
     settled = store.results.settle(
         attempt_id, result, LeadOutcome(decision, found.outcome, found.charged), now
     )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from campaigns.store.attempt_rows import AttemptRows
 from campaigns.store.campaign_rows import CampaignRows
-from campaigns.store.claim_rows import Claimed, ClaimPlan, ClaimRows
+from campaigns.store.claim_rows import Claimed, ClaimPlan, ClaimRows, Gate
 from campaigns.store.database import Database, StoreError, Unavailable
+from campaigns.store.evidence_rows import EvidenceRows, RecordedBlackout
 from campaigns.store.import_rows import ImportedFile, ImportRows, ImportWriter, Reject
 from campaigns.store.job_rows import JobRows
 from campaigns.store.recovery_rows import AuditedAttempt, BookedAttempt, RecoveryRows
@@ -31,6 +32,7 @@ class Store:
         self.workspaces = WorkspaceRows(database)
         self.reports = ReportRows(database)
         self.jobs = JobRows(database)
+        self.evidence = EvidenceRows(database)
 
     @classmethod
     def open(cls, url: str) -> Store:
@@ -54,8 +56,10 @@ __all__ = [
     "Busy",
     "ClaimPlan",
     "Claimed",
+    "Gate",
     "ImportWriter",
     "ImportedFile",
+    "RecordedBlackout",
     "Reject",
     "Store",
     "StoreError",

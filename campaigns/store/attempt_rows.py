@@ -9,10 +9,11 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from campaigns.domain.clock import to_ms
-from campaigns.domain.entities import CampaignOptions, DialOrder
+from campaigns.domain.entities import Callee, CampaignOptions, DialOrder, Evidence
 from campaigns.domain.states import UNRESOLVED_CODE, AttemptState, CampaignState, LeadState
 from campaigns.store.database import Database
 from campaigns.store.events import real_ms
+from campaigns.store.evidence_rows import add_evidence
 from campaigns.store.moves import move_attempt, move_lead, return_lead
 from campaigns.store.row_blocks import cells_of, variables_of
 from campaigns.store.schema import (
@@ -31,6 +32,9 @@ _DIAL_ORDER = (
     sa.select(
         attempts,
         leads.c.zones,
+        leads.c.zone_source,
+        leads.c.jurisdictions,
+        leads.c.consent,
         leads.c.ignore_e164,
         leads.c.line,
         files.c.header,
@@ -52,6 +56,22 @@ _DIAL_ORDER = (
 )
 
 
+#: As many dials of one number as any cap counts, and more; the latest.
+_MOST_DIALS = 100
+_DIALS = (
+    sa.select(attempts.c.dialing_at)
+    .where(
+        attempts.c.workspace == sa.bindparam("workspace"),
+        attempts.c.phone == sa.bindparam("phone"),
+        attempts.c.id != sa.bindparam("but"),
+        attempts.c.dialing_at.is_not(None),
+        attempts.c.state != AttemptState.NOT_PLACED,
+    )
+    .order_by(attempts.c.dialing_at.desc())
+    .limit(_MOST_DIALS)
+)
+
+
 #: What must still be true in the very statement that commits a dial.
 _MAY_DIAL = (
     sa.select(campaigns.c.id)
@@ -59,6 +79,12 @@ _MAY_DIAL = (
     .exists(),
     sa.not_(sa.select(suppressions.c.phone).where(suppressions.c.phone == attempts.c.phone).exists()),
 )
+
+
+def dials_of(connection: sa.Connection, workspace: str, phone: str, but: str = "") -> list[int]:
+    """When a number was dialed (business ms), the latest first. Not refused and unsent dials, not attempt `but`."""
+    found = connection.execute(_DIALS, {"workspace": workspace, "phone": phone, "but": but})
+    return [int(at) for at in found.scalars()]
 
 
 def _awaits_word() -> sa.ColumnElement[bool]:
@@ -95,8 +121,9 @@ class AttemptRows:
         """Everything needed to dial the attempt; None when there is no such attempt."""
         with self._db.read() as connection:
             row = connection.execute(_DIAL_ORDER, {"attempt_id": attempt_id}).first()
-        if row is None:
-            return None
+            if row is None:
+                return None
+            dialed = dials_of(connection, row.workspace, row.phone, but=attempt_id)
         return DialOrder(
             attempt_id=row.id,
             state=AttemptState(row.state),
@@ -106,7 +133,9 @@ class AttemptRows:
             workspace=row.workspace,
             lead_id=row.lead_id,
             phone=row.phone,
-            zones=tuple(filter(None, row.zones.split("|"))),
+            callee=Callee.of(row.zones, row.jurisdictions),
+            zone_source=row.zone_source,
+            consent=row.consent,
             from_number=row.from_number,
             agent_id=row.agent_id,
             agent_version=row.agent_version,
@@ -115,6 +144,7 @@ class AttemptRows:
             metadata=json.loads(row.lead_metadata),
             sip_headers=json.loads(row.sip_headers),
             suppressed=bool(row.suppressed),
+            dialed_ms=dialed,
         )
 
     def underway(self, workspace: str, campaign_ids: Collection[str] | None = None) -> int:
@@ -133,12 +163,18 @@ class AttemptRows:
         with self._db.read() as connection:
             return int(connection.execute(query).scalar() or 0)
 
-    def begin_dial(self, order: DialOrder, now: datetime, lease_ms: int) -> bool:
-        """claimed -> dialing, committed before a byte leaves. False: somebody else has it, the campaign is not
-        running any more, or the number has been suppressed since."""
+    def dials_of_number(self, workspace: str, phone: str) -> list[int]:
+        """When a number was dialed over all campaigns (business ms), the latest first."""
+        with self._db.read() as connection:
+            return dials_of(connection, workspace, phone)
+
+    def begin_dial(self, order: DialOrder, evidence: Evidence, now: datetime, lease_ms: int) -> bool:
+        """claimed -> dialing with its evidence, committed before a byte leaves. False: somebody else has it, the
+        campaign is not running any more, or the number has been suppressed since."""
         stamp = real_ms()
-        return self._db.commit_together(
-            lambda connection: move_attempt(
+
+        def work(connection: sa.Connection) -> bool:
+            if not move_attempt(
                 connection,
                 order.attempt_id,
                 AttemptState.CLAIMED,
@@ -151,8 +187,12 @@ class AttemptRows:
                 sends=1,
                 lease_until_real=stamp + lease_ms,
                 charged=True,
-            )
-        )
+            ):
+                return False
+            add_evidence(connection, order, evidence, send=1)
+            return True
+
+        return self._db.commit_together(work)
 
     def place(self, attempt_id: str, source: AttemptState, call_id: str, now: datetime) -> bool:
         """dialing, ambiguous or unresolved -> placed: a call id is known. False: it was in another state.

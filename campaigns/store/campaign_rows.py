@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from campaigns.domain.clock import from_ms, to_ms
 from campaigns.domain.entities import Campaign, CampaignOptions
+from campaigns.domain.pacing import Segment
 from campaigns.domain.states import (
     CAMPAIGN_TRANSITIONS,
     FINAL_CAMPAIGN,
@@ -126,14 +127,14 @@ class CampaignRows:
                 sa.update(campaigns).where(campaigns.c.id == campaign_id).values(**_options(options))
             )
 
-    def segments(self, campaign_ids: Sequence[str]) -> dict[str, list[tuple[str, int]]]:
-        """(zones, priority) of each campaign's leads: the probes of a claim."""
-        found: dict[str, list[tuple[str, int]]] = {campaign_id: [] for campaign_id in campaign_ids}
+    def segments(self, campaign_ids: Sequence[str]) -> dict[str, list[Segment]]:
+        """The segments of each campaign's leads: the probes of a claim."""
+        found: dict[str, list[Segment]] = {campaign_id: [] for campaign_id in campaign_ids}
         with self._db.read() as connection:
             for row in connection.execute(
                 sa.select(segments).where(segments.c.campaign_id.in_(campaign_ids))
             ):
-                found[row.campaign_id].append((row.zones, row.priority))
+                found[row.campaign_id].append(Segment(row.zones, row.jurisdictions, row.priority))
         return found
 
     def launch(self, campaign_id: str, now: datetime) -> bool:
@@ -373,10 +374,10 @@ class CampaignRows:
                 sa.update(leads)
                 .where(*held)
                 .values(**values)
-                .returning(leads.c.id, leads.c.zones, leads.c.priority)
+                .returning(leads.c.id, leads.c.zones, leads.c.jurisdictions, leads.c.priority)
             ).all()
-            for group, priority in sorted({(row.zones, row.priority) for row in moved}):
-                self._db.add_segment(connection, campaign_id, group, priority)
+            for segment in sorted({Segment(row.zones, row.jurisdictions, row.priority) for row in moved}):
+                self._db.add_segment(connection, campaign_id, segment)
             record(
                 connection,
                 [

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
+from typing import Any
 
 import sqlalchemy as sa
 
 from campaigns.domain.clock import to_ms
+from campaigns.domain.entities import Allowed, Callee, Refused
 from campaigns.domain.fairness import Shares
 from campaigns.domain.pacing import Demand, Group, Slots, deal
 from campaigns.domain.states import AttemptState, CampaignState, LeadState
@@ -27,11 +31,71 @@ from campaigns.store.schema import (
 
 #: Terms of one UNION ALL; SQLite refuses more than 500.
 _PROBES = 200
+#: Dials as old as this count for no cap: the longest lasts 30 days.
+_LONGEST_CAP_MS = 30 * 86_400_000
+
+# Answered from the index alone; the state is a literal, so that the planner sees the partial index's own condition.
+_PROBE = (
+    "SELECT * FROM (SELECT id, next_attempt_at, {rank} AS rank FROM leads WHERE campaign_id = :campaign"
+    " AND zones = :zones{n} AND jurisdictions = :places{n} AND priority = :priority{n} AND state = 'pending'"
+    " AND next_attempt_at <= :now ORDER BY next_attempt_at LIMIT :most) AS probe{n}"
+)
+
+#: The gate as a claim asks it: (callee, now, when its number was dialed, whether it is on the do-not-call list).
+Gate = Callable[[Callee, datetime, Sequence[int], bool], Allowed | Refused]
+
+
+@lru_cache(maxsize=256)
+def _probes(ranks: tuple[int, ...]) -> sa.TextClause:
+    """The probe of segments with these ranks, in the order of their ranks."""
+    terms = (_PROBE.format(n=n, rank=rank) for n, rank in enumerate(ranks))
+    return sa.text(" UNION ALL ".join(terms) + " ORDER BY rank, next_attempt_at, id LIMIT :most")
+
+
+_BUSY = attempts.alias("busy")
+_LEADS = sa.select(
+    leads.c.id,
+    leads.c.phone,
+    leads.c.agent_id,
+    leads.c.agent_version,
+    leads.c.zones,
+    leads.c.jurisdictions,
+    sa.select(suppressions.c.phone).where(suppressions.c.phone == leads.c.phone).exists().label("listed"),
+).where(
+    leads.c.id.in_(sa.bindparam("ids", expanding=True)),
+    sa.text("leads.state = 'pending'"),
+    sa.not_(
+        sa.select(_BUSY.c.id)
+        .where(_BUSY.c.workspace == sa.bindparam("workspace"), _BUSY.c.phone == leads.c.phone, is_open(_BUSY))
+        .exists()
+    ),
+)
+_DIALED = sa.select(attempts.c.phone, attempts.c.dialing_at).where(
+    attempts.c.workspace == sa.bindparam("workspace"),
+    attempts.c.phone.in_(sa.bindparam("phones", expanding=True)),
+    attempts.c.dialing_at > sa.bindparam("since"),
+    attempts.c.state != AttemptState.NOT_PLACED,
+)
+_OWN = (
+    sa.select(attempts.c.campaign_id, attempts.c.state, sa.func.count())
+    .where(attempts.c.workspace == sa.bindparam("workspace"), is_open())
+    .group_by(attempts.c.campaign_id, attempts.c.state)
+)
+_IN_FLIGHT = (
+    sa.update(leads)
+    .where(leads.c.id.in_(sa.bindparam("ids", expanding=True)), leads.c.state == LeadState.PENDING)
+    .values(state=LeadState.IN_FLIGHT)
+    .returning(leads.c.id)
+)
+_INSERT = sa.insert(attempts)
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimPlan:
-    """What one running campaign may claim: groups in dialing order, its cap, and room under the calls per second."""
+    """What one running campaign may claim: groups in dialing order, its cap, and room under the calls per second.
+
+    gate: asked for every lead in the claiming transaction; the groups only spare it those whose window is closed.
+    """
 
     campaign_id: str
     weight: float
@@ -41,16 +105,15 @@ class ClaimPlan:
     from_numbers: Sequence[str]
     agent_id: str
     agent_version: str
-    attempts_per_day: int | None
+    gate: Gate
 
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """Attempts ready to be dialed, and how many leads were screened out on the way."""
+    """Attempts ready to be dialed, and how many leads the gate turned away, by its code."""
 
     attempt_ids: list[str] = field(default_factory=list)
-    suppressed: int = 0
-    capped: int = 0
+    refused: Mapping[str, int] = field(default_factory=dict)
 
 
 class ClaimRows:
@@ -78,13 +141,12 @@ class ClaimRows:
             remembered = connection.execute(
                 sa.select(workspaces.c.shares).where(workspaces.c.name == workspace).with_for_update()
             ).scalar()
-            own: dict[str, int] = dict(
-                connection.execute(
-                    sa.select(attempts.c.campaign_id, sa.func.count())
-                    .where(attempts.c.workspace == workspace, is_open(), attempts.c.state.in_(HOLDING_STATES))
-                    .group_by(attempts.c.campaign_id)
-                ).all()
-            )
+            own: dict[str, int] = {}
+            open_numbers = 0
+            for campaign_id, state, count in connection.execute(_OWN, {"workspace": workspace}):
+                open_numbers += count
+                if state in HOLDING_STATES:
+                    own[campaign_id] = own.get(campaign_id, 0) + count
             free = Slots(ceiling, foreign, sum(own.values())).free
             if free == 0:
                 return claimed
@@ -103,10 +165,10 @@ class ClaimRows:
                     .with_for_update(read=True)  # none is paused or cancelled half way
                 ).all()
             )
-            candidates: dict[str, list[sa.Row[tuple[int, str]]]] = {}
+            candidates: dict[str, list[sa.Row[Any]]] = {}
             demands: list[Demand] = []
             taken: set[str] = set()
-            suppressed = capped = 0
+            refused: Counter[str] = Counter()
             for plan in plans:
                 if plan.campaign_id not in running:
                     continue
@@ -114,9 +176,8 @@ class ClaimRows:
                 # A campaign at its own cap must not keep another from the numbers that both have.
                 under_cap = free if plan.cap is None else max(0, plan.cap - in_progress)
                 wanted = min(free, under_cap, free if plan.room is None else plan.room)
-                found = self._probe(connection, workspace, plan, at, wanted)
-                kept, lost, over = self._screen(connection, workspace, plan, found, at)
-                suppressed, capped = suppressed + lost, capped + over
+                found = self._probe(connection, workspace, plan, at, wanted, open_numbers)
+                kept = self._screen(connection, workspace, plan, found, now, refused)
                 kept = [row for row in kept if row.phone not in taken]
                 taken.update(row.phone for row in kept)
                 candidates[plan.campaign_id] = kept
@@ -129,7 +190,7 @@ class ClaimRows:
             for plan in plans:
                 chosen = candidates.get(plan.campaign_id, [])[: shares.get(plan.campaign_id, 0)]
                 ids.extend(self._insert(connection, workspace, plan, chosen, at, lease_ms))
-        return Claimed(ids, suppressed, capped)
+        return Claimed(ids, dict(refused))
 
     @staticmethod
     def _deal(
@@ -150,142 +211,106 @@ class ClaimRows:
             )
         return dealt
 
+    @staticmethod
     def _probe(
-        self, connection: sa.Connection, workspace: str, plan: ClaimPlan, at: int, wanted: int
-    ) -> list[sa.Row[tuple[int, str]]]:
-        """Due leads in dialing order: one LIMIT probe per group, `wanted` rows at most."""
-        busy = attempts.alias("busy")
-        busy_number = (
-            sa.select(busy.c.id)
-            .where(busy.c.workspace == workspace, busy.c.phone == leads.c.phone, is_open(busy))
-            .exists()
-        )
-        found: list[sa.Row[tuple[int, str]]] = []
-        ranked = [(rank, group) for rank, groups in enumerate(plan.ranked) for group in groups]
+        connection: sa.Connection, workspace: str, plan: ClaimPlan, at: int, wanted: int, open_numbers: int
+    ) -> list[sa.Row[Any]]:
+        """Due leads in dialing order, `wanted` at most: one LIMIT probe per group, then the rows of the best.
+
+        open_numbers: so many leads at most cannot be taken because their number is in an open attempt already.
+        """
+        found: list[sa.Row[Any]] = []
+        ranked = [(rank, group.segment) for rank, groups in enumerate(plan.ranked) for group in groups]
         for start in range(0, len(ranked), _PROBES):
             missing = wanted - len(found)
             if missing <= 0:
                 break
-            probes = [
-                sa.select(
-                    sa.select(
-                        leads.c.id,
-                        leads.c.phone,
-                        leads.c.agent_id,
-                        leads.c.agent_version,
-                        leads.c.next_attempt_at,
-                        sa.literal_column(str(rank)).label("rank"),
-                    )
-                    .where(
-                        leads.c.campaign_id == plan.campaign_id,
-                        leads.c.zones == group.zones,
-                        leads.c.priority == group.priority,
-                        # Literal, so that the planner sees the partial index's own condition.
-                        sa.text("leads.state = 'pending'"),
-                        leads.c.next_attempt_at <= at,
-                        sa.not_(busy_number),
-                    )
-                    .order_by(leads.c.next_attempt_at)
-                    .limit(missing)
-                    .subquery()
-                )
-                for rank, group in ranked[start : start + _PROBES]
-            ]
-            together = sa.union_all(*probes).subquery()
-            found.extend(
-                connection.execute(
-                    sa.select(together)
-                    .order_by(together.c.rank, together.c.next_attempt_at, together.c.id)
-                    .limit(missing)
-                )
-            )
+            terms = ranked[start : start + _PROBES]
+            values: dict[str, object] = {
+                "campaign": plan.campaign_id,
+                "now": at,
+                "most": missing + open_numbers,
+            }
+            for n, (_, segment) in enumerate(terms):
+                values[f"zones{n}"], values[f"places{n}"] = segment.zones, segment.jurisdictions
+                values[f"priority{n}"] = segment.priority
+            # Ranks of their own, counted from 0, so that the same statement serves another day.
+            order = {rank: n for n, rank in enumerate(dict.fromkeys(rank for rank, _ in terms))}
+            statement = _probes(tuple(order[rank] for rank, _ in terms))
+            due = [row[0] for row in connection.execute(statement, values)]
+            for head in range(0, len(due), max(1, wanted)):
+                missing = wanted - len(found)
+                if missing <= 0:
+                    break
+                ids = due[head : head + max(1, wanted)]
+                rows: dict[int, Any] = {
+                    row.id: row for row in connection.execute(_LEADS, {"ids": ids, "workspace": workspace})
+                }
+                found.extend([rows[lead_id] for lead_id in ids if lead_id in rows][:missing])
         return found
 
+    @staticmethod
     def _screen(
-        self,
         connection: sa.Connection,
         workspace: str,
         plan: ClaimPlan,
-        found: list[sa.Row[tuple[int, str]]],
-        at: int,
-    ) -> tuple[list[sa.Row[tuple[int, str]]], int, int]:
-        """Do-not-call and the rolling cap, asked again at the claim; (kept, suppressed, capped)."""
-        phones = [row.phone for row in found]
+        found: Sequence[sa.Row[Any]],
+        now: datetime,
+        refused: Counter[str],
+    ) -> list[sa.Row[Any]]:
+        """The gate, asked for each lead in the transaction that would claim it; those that it lets through."""
+        at, phones = to_ms(now), [row.phone for row in found]
         if not phones:
-            return [], 0, 0
-        refused = set(
-            connection.execute(
-                sa.select(suppressions.c.phone).where(suppressions.c.phone.in_(phones))
-            ).scalars()
-        )
-        over: dict[str, int] = {}
-        if plan.attempts_per_day is not None:
-            day = 86_400_000
-            dialed: dict[str, list[int]] = {}
-            for phone, dialing_at in connection.execute(
-                sa.select(attempts.c.phone, attempts.c.dialing_at).where(
-                    attempts.c.workspace == workspace,
-                    attempts.c.phone.in_(phones),
-                    attempts.c.dialing_at > at - day,
-                    attempts.c.state != AttemptState.NOT_PLACED,
-                )
-            ):
-                dialed.setdefault(phone, []).append(dialing_at or at)
-            for phone, times in dialed.items():
-                if len(times) >= plan.attempts_per_day:
-                    over[phone] = sorted(times)[-plan.attempts_per_day] + day
+            return []
+        dialed: dict[str, list[int]] = {}
+        since = {"workspace": workspace, "phones": phones, "since": at - _LONGEST_CAP_MS}
+        for phone, dialing_at in connection.execute(_DIALED, since):
+            dialed.setdefault(phone, []).append(dialing_at)
+        kept: list[sa.Row[Any]] = []
         happened: list[Event] = []
         for row in found:
-            if row.phone in refused:
-                moved = connection.execute(
-                    sa.update(leads)
-                    .where(leads.c.id == row.id, leads.c.state == LeadState.PENDING)
-                    .values(state=LeadState.SUPPRESSED)
-                )
-                if moved.rowcount == 0:
-                    continue  # suppressed since the probe
+            callee = Callee.of(row.zones, row.jurisdictions)
+            answer = plan.gate(callee, now, dialed.get(row.phone, ()), bool(row.listed))
+            if isinstance(answer, Allowed):
+                kept.append(row)
+                continue
+            values: dict[str, object] = {}
+            if row.listed:
+                values["state"] = LeadState.SUPPRESSED
+            elif answer.next_at is not None:
+                values["next_attempt_at"] = to_ms(answer.next_at)
+            else:
+                values |= {"state": LeadState.HELD, "hold_code": answer.code, "hold_remedy": answer.why}
+            moved = connection.execute(
+                sa.update(leads)
+                .where(leads.c.id == row.id, leads.c.state == LeadState.PENDING)
+                .values(**values)
+            )
+            if moved.rowcount == 0:
+                continue  # somebody else moved it since the probe
+            refused[answer.code] += 1
+            if "state" in values:
+                to = LeadState(str(values["state"]))
+                why = f"{answer.code} at the claim"
                 happened.append(
-                    Event(
-                        "lead",
-                        plan.campaign_id,
-                        LeadState.PENDING,
-                        LeadState.SUPPRESSED,
-                        at,
-                        row.id,
-                        detail="do-not-call at the claim",
-                    )
-                )
-            elif row.phone in over:
-                # The rolling cap defers; the lead comes back when its oldest attempt leaves the 24 hours.
-                connection.execute(
-                    sa.update(leads)
-                    .where(leads.c.id == row.id, leads.c.state == LeadState.PENDING)
-                    .values(next_attempt_at=over[row.phone] + 1)
+                    Event("lead", plan.campaign_id, LeadState.PENDING, to, at, row.id, detail=why)
                 )
         record(connection, happened)
-        kept = [row for row in found if row.phone not in refused and row.phone not in over]
-        return kept, len(happened), sum(row.phone in over and row.phone not in refused for row in found)
+        return kept
 
     @staticmethod
     def _insert(
         connection: sa.Connection,
         workspace: str,
         plan: ClaimPlan,
-        chosen: Sequence[sa.Row[tuple[int, str]]],
+        chosen: Sequence[sa.Row[Any]],
         at: int,
         lease_ms: int,
     ) -> list[str]:
         if not chosen:
             return []
         # On PostgreSQL one may have been suppressed since the probe: it is simply not among those won.
-        won = set(
-            connection.execute(
-                sa.update(leads)
-                .where(leads.c.id.in_([row.id for row in chosen]), leads.c.state == LeadState.PENDING)
-                .values(state=LeadState.IN_FLIGHT)
-                .returning(leads.c.id)
-            ).scalars()
-        )
+        won = set(connection.execute(_IN_FLIGHT, {"ids": [row.id for row in chosen]}).scalars())
         if not won:
             return []
         lease = real_ms() + lease_ms
@@ -308,7 +333,7 @@ class ClaimRows:
             for row in chosen
             if row.id in won
         ]
-        connection.execute(sa.insert(attempts), rows)
+        connection.execute(_INSERT, rows)
         happened: list[Event] = []
         for row in rows:
             lead_id, attempt_id = int(str(row["lead_id"])), str(row["id"])

@@ -19,6 +19,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.pool import QueuePool
 
 from campaigns.domain.errors import CampaignsError
+from campaigns.domain.pacing import Segment
 from campaigns.store import schema
 
 T = TypeVar("T")
@@ -167,12 +168,10 @@ class Database:
             return sqlite.insert(table).on_conflict_do_nothing()
         return postgresql.insert(table).on_conflict_do_nothing()
 
-    def add_segment(self, connection: sa.Connection, campaign_id: str, zones: str, priority: int) -> None:
-        """Note that the campaign has leads of these zones and this priority, so that claims probe for them."""
+    def add_segment(self, connection: sa.Connection, campaign_id: str, segment: Segment) -> None:
+        """Note that the campaign has leads of this segment, so that claims probe for them."""
         connection.execute(
-            self.insert_ignore(schema.segments).values(
-                campaign_id=campaign_id, zones=zones, priority=priority
-            )
+            self.insert_ignore(schema.segments).values(campaign_id=campaign_id, **segment._asdict())
         )
 
     def migrate(self) -> None:

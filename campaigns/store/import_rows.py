@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from campaigns.domain.clock import from_ms, to_ms
 from campaigns.domain.entities import NewLead
+from campaigns.domain.pacing import Segment
 from campaigns.store import staging
 from campaigns.store.database import Database
 from campaigns.store.events import real_ms
@@ -59,7 +60,7 @@ class Reject:
 @dataclass(slots=True)
 class _File:
     values: dict[str, Any]
-    segments: set[tuple[str, int]] = field(default_factory=set)
+    segments: set[Segment] = field(default_factory=set)
 
 
 class _Sink(Protocol):
@@ -134,11 +135,11 @@ class ImportWriter:
         return [phone for (phone,) in rows]
 
     def add_columns(
-        self, columns: Sequence[str], rows: Sequence[Sequence[object]], segments: set[tuple[str, int]]
+        self, columns: Sequence[str], rows: Sequence[Sequence[object]], segments: set[Segment]
     ) -> None:
         """Leads as plain tuples of `columns`, which are `staging.ALWAYS` and whatever is not as usual.
 
-        segments: the (zones, priority) among them.
+        segments: those among them.
         """
         assert self.file is not None
         if rows:
@@ -154,7 +155,7 @@ class ImportWriter:
         """Leads with whatever they have, in the order of the file, and their cells unless those are added apart."""
         rows = sorted(rows, key=lambda row: row.line)
         columns, found = lead_tuples(rows)
-        self.add_columns(columns, found, {(row.zones, row.priority) for row in rows})
+        self.add_columns(columns, found, {_segment(row) for row in rows})
         if with_rows:
             self.add_rows([row.line for row in rows], [list(row.cells) for row in rows])
 
@@ -163,7 +164,7 @@ class ImportWriter:
         assert self.file is not None
         if rows:
             _, found = lead_tuples([row for _, row in rows])
-            self.file.segments |= {(row.zones, row.priority) for _, row in rows}
+            self.file.segments |= {_segment(row) for _, row in rows}
             self._sink.mends([(lead, *values) for (lead, _), values in zip(rows, found, strict=True)])
 
     def add_rejects(self, rows: Sequence[Reject]) -> None:
@@ -187,6 +188,10 @@ class ImportWriter:
         self.file.values["counts"] = json.dumps(dict(counts))
 
 
+def _segment(row: NewLead) -> Segment:
+    return Segment(row.zones, row.jurisdictions, row.priority)
+
+
 def lead_tuples(rows: Sequence[NewLead]) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
     """(columns, one tuple per lead) as `ImportWriter.add_columns` takes them."""
     return staging.LEAD_COLUMNS, [
@@ -194,6 +199,7 @@ def lead_tuples(rows: Sequence[NewLead]) -> tuple[tuple[str, ...], list[tuple[ob
             row.line,
             int(row.phone),
             row.zones,
+            row.jurisdictions,
             row.priority,
             to_ms(row.next_attempt_at),
             row.state.value,
@@ -296,8 +302,8 @@ class ImportRows:
 
 def _enter(database: Database, connection: sa.Connection, file: _File, staged: str | None) -> int:
     made = connection.execute(sa.insert(files).values(**file.values, staged=staged))
-    for zones, priority in sorted(file.segments):
-        database.add_segment(connection, file.values["campaign_id"], zones, priority)
+    for segment in sorted(file.segments):
+        database.add_segment(connection, file.values["campaign_id"], segment)
     key = made.inserted_primary_key
     return int(key[0]) if key else 0
 
@@ -407,8 +413,8 @@ class _Copy:
         self._connection.execute(
             sa.update(files).where(files.c.id == file_id).values(counts=file.values["counts"])
         )
-        for zones, priority in sorted(file.segments):
-            database.add_segment(self._connection, campaign_id, zones, priority)
+        for segment in sorted(file.segments):
+            database.add_segment(self._connection, campaign_id, segment)
 
     def _mend(self, campaign_id: str, file_id: int, values: dict[str, object]) -> None:
         lead = values.pop("lead_id")

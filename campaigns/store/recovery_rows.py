@@ -8,11 +8,12 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from campaigns.domain.clock import from_ms, to_ms
-from campaigns.domain.entities import UnknownDial
+from campaigns.domain.entities import DialOrder, Evidence, UnknownDial
 from campaigns.domain.states import AttemptState, CampaignState
 from campaigns.domain.trouble import RecentDial
 from campaigns.store.database import Database
 from campaigns.store.events import Event, is_over, real_ms, record
+from campaigns.store.evidence_rows import add_evidence
 from campaigns.store.schema import attempts, campaigns, events, is_open, leads, suppressions
 
 
@@ -27,7 +28,9 @@ class AuditedAttempt:
     call_id: str | None
     dialing_at: int | None
     charged: bool
+    sends: int
     zones: str
+    jurisdictions: str
     suppressed_at: int | None
 
 
@@ -101,7 +104,9 @@ class RecoveryRows:
         with self._db.read() as connection:
             return dict(connection.execute(query).all())
 
-    def redial(self, one: UnknownDial, now: datetime, lease_ms: int) -> bool:
+    def redial(
+        self, one: UnknownDial, order: DialOrder, evidence: Evidence, now: datetime, lease_ms: int
+    ) -> bool:
         """ambiguous -> dialing: the same attempt is sent again, committed before a byte leaves.
 
         Only on the evidence that `one` was read with: False when anything has happened to the attempt since, when
@@ -135,6 +140,7 @@ class RecoveryRows:
             )
             if moved.rowcount == 0:
                 return False
+            add_evidence(connection, order, evidence, send=one.sends + 1)
             detail = f"sent again, time {one.sends + 1}: {one.searches + 1} searches found nothing"
             record(
                 connection,
@@ -186,7 +192,9 @@ class RecoveryRows:
                 attempts.c.call_id,
                 attempts.c.dialing_at,
                 attempts.c.charged,
+                attempts.c.sends,
                 leads.c.zones,
+                leads.c.jurisdictions,
                 suppressions.c.added_at,
             )
             .join(leads, leads.c.id == attempts.c.lead_id)

@@ -10,10 +10,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from campaigns.domain.clock import from_ms, to_ms
+from campaigns.domain.entities import Callee
 from campaigns.domain.states import AttemptState, LeadState
 from campaigns.store.database import Database
 from campaigns.store.row_blocks import unpack, variables_of
-from campaigns.store.schema import attempts, campaigns, events, file_rows, files, leads, rejects
+from campaigns.store.schema import attempts, campaigns, events, file_rows, files, is_open, leads, rejects
 
 _BLOCK = (
     sa.select(file_rows.c.rows)
@@ -126,18 +127,44 @@ class ReportRows:
         with self._db.read() as connection:
             return int(connection.execute(query).scalar() or 0)
 
-    def earliest_pending(self, campaign_id: str) -> list[tuple[tuple[str, ...], datetime]]:
-        """(zones, earliest next attempt) of the pending leads, one per combination of zones."""
+    def earliest_pending(self, campaign_id: str) -> list[tuple[Callee, datetime, int]]:
+        """(callee, earliest next attempt, how many) of the pending leads, one for those that are alike."""
         query = (
-            sa.select(leads.c.zones, sa.func.min(leads.c.next_attempt_at))
+            sa.select(
+                leads.c.zones, leads.c.jurisdictions, sa.func.min(leads.c.next_attempt_at), sa.func.count()
+            )
             .where(leads.c.campaign_id == campaign_id, leads.c.state == LeadState.PENDING)
-            .group_by(leads.c.zones)
+            .group_by(leads.c.zones, leads.c.jurisdictions)
         )
         with self._db.read() as connection:
             return [
-                (tuple(filter(None, zones.split("|"))), from_ms(at))
-                for zones, at in connection.execute(query)
+                (Callee.of(zones, jurisdictions), from_ms(at), count)
+                for zones, jurisdictions, at, count in connection.execute(query)
             ]
+
+    def leads_of_number(self, phone: str, campaign_id: str | None = None) -> list[dict[str, Any]]:
+        """The leads of a number, of one campaign where given, the newest campaign first."""
+        query = (
+            sa.select(leads)
+            .join(campaigns, campaigns.c.id == leads.c.campaign_id)
+            .where(leads.c.phone == phone)
+            .order_by(campaigns.c.created_at.desc(), leads.c.id)
+        )
+        if campaign_id is not None:
+            query = query.where(leads.c.campaign_id == campaign_id)
+        with self._db.read() as connection:
+            return [dict(row._mapping) for row in connection.execute(query)]
+
+    def open_attempt_of(self, workspace: str, phone: str) -> tuple[str, str, str] | None:
+        """(attempt, campaign's name, state) of the one attempt on a number that is open."""
+        query = (
+            sa.select(attempts.c.id, campaigns.c.name, attempts.c.state)
+            .join(campaigns, campaigns.c.id == attempts.c.campaign_id)
+            .where(attempts.c.workspace == workspace, attempts.c.phone == phone, is_open())
+        )
+        with self._db.read() as connection:
+            row = connection.execute(query).first()
+        return None if row is None else (row.id, row.name, row.state)
 
     def held(self, campaign_id: str) -> list[tuple[str, str, int]]:
         """(code, remedy, leads) of what waits for a person."""

@@ -9,8 +9,9 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from campaigns.domain.clock import from_ms, to_ms
-from campaigns.domain.entities import CallResult, CampaignOptions, LeadOutcome, OpenCall
+from campaigns.domain.entities import Callee, CallResult, CampaignOptions, LeadOutcome, OpenCall
 from campaigns.domain.outcomes import Outcome
+from campaigns.domain.pacing import Segment
 from campaigns.domain.retry import Exhausted, Hold, Reached
 from campaigns.domain.states import AttemptState, LeadState
 from campaigns.store.database import Database
@@ -105,14 +106,16 @@ class ResultRows:
 
     def settle_facts(
         self, attempt_id: str
-    ) -> tuple[CampaignOptions, OpenCall, datetime, list[tuple[Outcome, bool]], CallResult] | None:
-        """What the decision about a lead rests on: (options, call, dialed at, earlier outcomes, result so far).
+    ) -> tuple[CampaignOptions, OpenCall, datetime, list[tuple[Outcome, bool]], CallResult, Callee] | None:
+        """What the decision about a lead rests on: (options, call, dialed at, earlier outcomes, result so far, callee).
 
         None unless the attempt is `ended`. Earlier outcomes are (outcome, charged) of the lead's settled attempts.
         """
         with self._db.read() as connection:
             row = connection.execute(
-                sa.select(attempts, campaigns.c.options, leads.c.recycled_at)
+                sa.select(
+                    attempts, campaigns.c.options, leads.c.zones, leads.c.jurisdictions, leads.c.recycled_at
+                )
                 .join(campaigns, campaigns.c.id == attempts.c.campaign_id)
                 .join(leads, leads.c.id == attempts.c.lead_id)
                 .where(attempts.c.id == attempt_id, attempts.c.state == AttemptState.ENDED)
@@ -138,7 +141,14 @@ class ResultRows:
             **{name: getattr(row, name) for name in _FINISHED},
             analysis=json.loads(row.analysis) if row.analysis else None,
         )
-        return CampaignOptions.from_json(row.options), call, from_ms(row.dialing_at), history, known
+        return (
+            CampaignOptions.from_json(row.options),
+            call,
+            from_ms(row.dialing_at),
+            history,
+            known,
+            Callee.of(row.zones, row.jurisdictions),
+        )
 
     def settle(self, attempt_id: str, result: CallResult, lead: LeadOutcome, now: datetime) -> bool:
         """ended -> settled: the outcome is fixed and the lead decided, in one transaction.
@@ -164,7 +174,7 @@ class ResultRows:
                 return False
             row = connection.execute(
                 sa.select(attempts.c.lead_id, attempts.c.campaign_id, attempts.c.phone, attempts.c.dialing_at,
-                          leads.c.zones, campaigns.c.state)
+                          leads.c.zones, leads.c.jurisdictions, campaigns.c.state)
                 .join(campaigns, campaigns.c.id == attempts.c.campaign_id)
                 .join(leads, leads.c.id == attempts.c.lead_id)
                 .where(attempts.c.id == attempt_id)
@@ -186,7 +196,8 @@ class ResultRows:
                 values |= waiting_again(connection, row.phone, row.state, decision.at)
                 if lead.outcome == Outcome.CALLBACK:
                     values["priority"] = CALLBACK_PRIORITY
-                    self._db.add_segment(connection, row.campaign_id, row.zones, CALLBACK_PRIORITY)
+                    segment = Segment(row.zones, row.jurisdictions, CALLBACK_PRIORITY)
+                    self._db.add_segment(connection, row.campaign_id, segment)
             move_lead(connection, row.lead_id, row.campaign_id, values, now, attempt_id, why)
             if lead.outcome == Outcome.DO_NOT_CALL:
                 suppress_in(

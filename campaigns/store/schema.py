@@ -176,6 +176,8 @@ leads = sa.Table(
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("zones", sa.Text, nullable=False),
     sa.Column("zone_source", sa.Text, nullable=False),
+    # Somewhere in the US: the strictest rules there are, for leads older than the column.
+    sa.Column("jurisdictions", sa.Text, nullable=False, server_default="US"),
     sa.Column("priority", sa.Integer, nullable=False),
     _ms("next_attempt_at", nullable=False),
     sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
@@ -203,25 +205,29 @@ leads = sa.Table(
     ),
     sa.CheckConstraint(_IS_E164, name="phone_e164"),
     sa.CheckConstraint(f"outcome IS NULL OR outcome IN ({listed(Outcome)})", name="outcome"),
-    # A claim is one LIMIT probe per (zones, priority) into this index, flat in the size of the list.
+    # A claim is one LIMIT probe per segment into this index alone, flat in the size of the list.
     sa.Index(
         "ix_leads_due",
         "campaign_id",
         "zones",
+        "jurisdictions",
         "priority",
         "next_attempt_at",
+        # SQLite answers from a partial index alone only if that holds the columns of its own condition too.
+        "state",
         sqlite_where=sa.text("state = 'pending'"),
         postgresql_where=sa.text("state = 'pending'"),
     ),
     sa.Index("ix_leads_by_state", "campaign_id", "state", "next_attempt_at"),
 )
 
-#: Which (zones, priority) a campaign's leads have: the probes of a claim, without reading the leads.
+#: Which zones, jurisdictions and priorities a campaign's leads have: the probes of a claim, without reading the leads.
 segments = sa.Table(
     "segments",
     metadata,
     sa.Column("campaign_id", sa.Text, sa.ForeignKey("campaigns.id"), primary_key=True),
     sa.Column("zones", sa.Text, primary_key=True),
+    sa.Column("jurisdictions", sa.Text, primary_key=True),
     sa.Column("priority", sa.Integer, primary_key=True),
 )
 
@@ -350,6 +356,73 @@ suppression_log = sa.Table(
     sa.CheckConstraint("action IN ('added', 'expired', 'imported', 'removed')", name="action"),
     sa.Index("ix_suppression_log_phone", "phone"),
 )
+
+#: Dates on which an operator wants nobody called in a place. Lifting one keeps its row.
+blackouts = sa.Table(
+    "blackouts",
+    metadata,
+    sa.Column("id", _ROW_ID, primary_key=True),
+    sa.Column("jurisdiction", sa.Text, nullable=False),
+    sa.Column("first_day", sa.Text, nullable=False),
+    sa.Column("last_day", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("added_by", sa.Text, nullable=False),
+    _ms("added_at", nullable=False),
+    sa.Column("lifted_by", sa.Text),
+    _ms("lifted_at"),
+    sa.CheckConstraint("first_day <= last_day", name="days_in_order"),
+    sa.CheckConstraint("(lifted_by IS NULL) = (lifted_at IS NULL)", name="lifted_or_not"),
+)
+
+#: One row per POST that may have rung somebody: what was known when it was sent. Rows are added, never changed.
+evidence = sa.Table(
+    "evidence",
+    metadata,
+    sa.Column("id", _ROW_ID, primary_key=True),
+    sa.Column("attempt_id", sa.Text, sa.ForeignKey("attempts.id"), nullable=False),
+    sa.Column("send", sa.Integer, nullable=False),
+    sa.Column("campaign_id", sa.Text, nullable=False),
+    sa.Column("phone", E164, nullable=False),
+    sa.Column("from_number", sa.Text, nullable=False),
+    _ms("at", nullable=False),
+    sa.Column("local_times", sa.Text, nullable=False),
+    sa.Column("zones", sa.Text, nullable=False),
+    sa.Column("zone_source", sa.Text, nullable=False),
+    sa.Column("jurisdictions", sa.Text, nullable=False),
+    sa.Column("profile", sa.Text, nullable=False),
+    sa.Column("rules_version", sa.Text, nullable=False),
+    sa.Column("tzdata_version", sa.Text, nullable=False),
+    _ms("window_until", nullable=False),
+    sa.Column("caps", sa.Text, nullable=False),
+    _ms("dnc_checked_at", nullable=False),
+    sa.Column("consent", sa.Text, nullable=False),
+    sa.Index("uq_evidence_attempt", "attempt_id", "send", unique=True),
+    sa.Index("ix_evidence_campaign", "campaign_id", "id"),
+)
+
+_FINAL = "evidence is final: rows are added, never changed"
+#: What keeps evidence as it was written, per database; INSERT OR REPLACE on SQLite would delete without a trigger.
+EVIDENCE_GUARDS: dict[str, tuple[str, ...]] = {
+    "sqlite": (
+        f"CREATE TRIGGER evidence_no_update BEFORE UPDATE ON evidence BEGIN SELECT RAISE(ABORT, '{_FINAL}'); END",
+        f"CREATE TRIGGER evidence_no_delete BEFORE DELETE ON evidence BEGIN SELECT RAISE(ABORT, '{_FINAL}'); END",
+        "CREATE TRIGGER evidence_no_replace BEFORE INSERT ON evidence WHEN EXISTS (SELECT 1 FROM evidence"
+        " WHERE id = NEW.id OR (attempt_id = NEW.attempt_id AND send = NEW.send))"
+        f" BEGIN SELECT RAISE(ABORT, '{_FINAL}'); END",
+    ),
+    "postgresql": (
+        "CREATE FUNCTION evidence_is_final() RETURNS trigger LANGUAGE plpgsql AS"
+        f" $$ BEGIN RAISE EXCEPTION '{_FINAL}'; END $$",
+        "CREATE TRIGGER evidence_no_change BEFORE UPDATE OR DELETE ON evidence"
+        " FOR EACH ROW EXECUTE FUNCTION evidence_is_final()",
+        "CREATE TRIGGER evidence_no_truncate BEFORE TRUNCATE ON evidence"
+        " FOR EACH STATEMENT EXECUTE FUNCTION evidence_is_final()",
+    ),
+}
+for _dialect, _statements in EVIDENCE_GUARDS.items():
+    for _statement in _statements:
+        guard = sa.DDL(_statement)  # type: ignore[no-untyped-call]
+        sa.event.listen(evidence, "after_create", guard.execute_if(dialect=_dialect))
 
 #: A schedule: when files of `source` are imported and launched. config, source: absolute paths. append_to: name of the
 #: standing campaign, empty = a new one at each run.

@@ -40,7 +40,7 @@ DEFAULTS: Mapping[str, object] = {
     "metadata": "{}",
     "sip_headers": "{}",
 }
-ALWAYS = ("line", "phone", "zones", "priority", "next_attempt_at")
+ALWAYS = ("line", "phone", "zones", "jurisdictions", "priority", "next_attempt_at")
 LEAD_COLUMNS = (*ALWAYS, *DEFAULTS)
 REJECT_COLUMNS = ("line", "code", "message", "column_name", "value", "cells")
 BLOCK_COLUMNS = ("first_line", "rows")

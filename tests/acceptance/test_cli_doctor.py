@@ -19,7 +19,8 @@ from workers.embedded import Stack
 from workers.queues import CONTROL_QUEUES, DIAL_QUEUES
 
 CHECKS = [
-    "database", "message server", "workers and beat", "clock", "time data", "disk", "API key", "Retell", "clock skew",
+    "database", "message server", "workers and beat", "clock", "time data", "calling rules", "disk", "API key",
+    "Retell", "clock skew",
     "concurrency", "numbers", "agents", "webhooks",
 ]  # fmt: skip
 NUMBER = "+14155550100"

@@ -20,9 +20,11 @@ from tests.benchmarks.beside import small_beside_large
 from tests.benchmarks.claim import claim
 from tests.benchmarks.cycle import dial_cycle_cpu
 from tests.benchmarks.dials import dials_per_second
+from tests.benchmarks.east_first import east_first
 from tests.benchmarks.fairness import fairness
 from tests.benchmarks.figure import Figure, say
 from tests.benchmarks.first_dial import first_dial
+from tests.benchmarks.gate import gate
 from tests.benchmarks.help import command_help
 from tests.benchmarks.imports import import_rate
 from tests.benchmarks.jobs import jobs
@@ -38,6 +40,8 @@ FIGURES: dict[str, Callable[[bool], Figure]] = {
     "first_dial": first_dial,
     "memory_at_rest": memory_at_rest,
     "claim": claim,
+    "gate": gate,
+    "east_first": east_first,
     "import": import_rate,
     "fairness": fairness,
     "small_beside_large": small_beside_large,

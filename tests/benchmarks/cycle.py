@@ -38,9 +38,9 @@ class NoLimit:
         return True, 0.0
 
 
-def campaign(store: Store, name: str, now: datetime) -> Campaign:
-    """A draft that nothing but the limits holds back."""
-    options = CampaignOptions(from_numbers=(stage.FROM,), profile="none", retry="none")
+def campaign(store: Store, name: str, now: datetime, profile: str = "none") -> Campaign:
+    """A draft that nothing but the limits, and the rules of its profile, holds back."""
+    options = CampaignOptions(from_numbers=(stage.FROM,), profile=profile, retry="none")
     store.workspaces.ensure(WORKSPACE)
     made = store.campaigns.create(name, WORKSPACE, options, now)
     if made is None:

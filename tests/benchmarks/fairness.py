@@ -17,10 +17,10 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from campaigns.compliance import rules_for
 from campaigns.domain.clock import to_ms
-from campaigns.domain.entities import CampaignOptions
+from campaigns.domain.entities import Callee, CampaignOptions
 from campaigns.domain.fairness import jain
-from campaigns.domain.windows import Schedule, callable_until
 from campaigns.retell import RetellClient
 from campaigns.services import dispatch
 from campaigns.services.context import Context
@@ -33,6 +33,7 @@ from tests.benchmarks.figure import Figure, at_least, say
 #: Monday, 10:00 in New York.
 START = datetime(2026, 11, 30, 15, 0, tzinfo=UTC)
 ZONE = "America/New_York"
+CALLEE = Callee((ZONE,), ("US-NY",))
 _SEED = 7
 
 
@@ -100,7 +101,7 @@ def share(
             _launch(store, where, entrant, clock.now(), offset): entrant
             for offset, entrant in _offset(entrants)
         }
-        schedules = {entrant.name: Schedule.parse(entrant.windows) for entrant in entrants}
+        rules = {entrant.name: rules_for("none", entrant.windows) for entrant in entrants}
         left = {entrant.name: entrant.leads for entrant in entrants}
         own = dict.fromkeys(left, 0)
         ends: list[tuple[datetime, str, str]] = []
@@ -125,11 +126,7 @@ def share(
                 outcome.first.setdefault(name, now)
                 seconds = mean_call * chance.uniform(0.5, 1.5)
                 heapq.heappush(ends, (now + timedelta(seconds=seconds), attempt, name))
-            calling = [
-                name
-                for name, count in left.items()
-                if count and callable_until(schedules[name], (ZONE,), now)
-            ]
+            calling = [name for name, count in left.items() if count and rules[name].until(CALLEE, now)]
             if calling:
                 outcome.busy += step * sum(own.values())
                 outcome.available += step * lines

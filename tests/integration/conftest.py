@@ -11,11 +11,9 @@ from pathlib import Path
 
 import psycopg
 import pytest
-import sqlalchemy as sa
-from store_steps import Steps
+from store_steps import Steps, empty
 
 from campaigns.store import Store
-from campaigns.store.schema import metadata
 
 
 @pytest.fixture(scope="session")
@@ -86,8 +84,7 @@ def opened(url: str) -> Iterator[Store]:
 def store(opened: Store) -> Store:
     """A store without rows. Emptied, not new: making a database and compiling every statement anew takes longer."""
     with opened.database.write() as connection:
-        for table in reversed(metadata.sorted_tables):
-            connection.execute(sa.delete(table))
+        empty(connection)
     return opened
 
 

@@ -8,12 +8,24 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from campaigns.domain.entities import CallResult, CampaignOptions, LeadOutcome, NewLead, OpenCall
-from campaigns.domain.pacing import Group
+from campaigns.domain.caps import Cap, released_at
+from campaigns.domain.clock import from_ms, to_ms
+from campaigns.domain.entities import (
+    Allowed,
+    Callee,
+    CallResult,
+    CampaignOptions,
+    Evidence,
+    LeadOutcome,
+    NewLead,
+    OpenCall,
+    Refused,
+)
+from campaigns.domain.pacing import Group, Segment
 from campaigns.domain.retry import LeadDecision, Reached
 from campaigns.domain.states import AttemptState, LeadState
-from campaigns.store import Claimed, ClaimPlan, Store
-from campaigns.store.schema import attempts, events, leads, metadata
+from campaigns.store import Claimed, ClaimPlan, Gate, Store
+from campaigns.store.schema import EVIDENCE_GUARDS, attempts, events, evidence, leads, metadata
 
 NOW = datetime(2026, 3, 10, 15, 0, tzinfo=UTC)
 CLOSES = NOW + timedelta(hours=5)
@@ -22,13 +34,31 @@ LEASE_MS = 60_000
 EAST, WEST = "America/New_York", "America/Los_Angeles"
 
 
+#: How the guards of the evidence are taken away: no part of the program can.
+_UNGUARDED = {
+    "sqlite": [f"DROP TRIGGER evidence_no_{what}" for what in ("update", "delete", "replace")],
+    "postgresql": ["DROP FUNCTION evidence_is_final CASCADE"],
+}
+
+
+def empty(connection: sa.Connection) -> None:
+    """Delete every row."""
+    kept = connection.execute(sa.select(sa.func.count()).select_from(evidence)).scalar()
+    for drop in _UNGUARDED[connection.dialect.name] if kept else ():
+        connection.exec_driver_sql(drop)
+    for table in reversed(metadata.sorted_tables):
+        connection.execute(sa.delete(table))
+    for guard in EVIDENCE_GUARDS[connection.dialect.name] if kept else ():
+        connection.exec_driver_sql(guard)
+
+
 def phone(number: int) -> str:
     return f"+1212555{number:04}"
 
 
 def new_lead(line: int, number: str, **changes: Any) -> NewLead:
     values: dict[str, Any] = {
-        "line": line, "phone": number, "zones": EAST, "zone_source": "phone", "priority": 5,
+        "line": line, "phone": number, "zones": EAST, "zone_source": "number", "jurisdictions": "US-NY", "priority": 5,
         "next_attempt_at": NOW, "state": LeadState.PENDING, "hold": None, "external_id": "", "agent_id": "",
         "agent_version": "", "extension": "", "consent": "", "zip": "", "state_given": "", "ignore_e164": False,
         "metadata": {}, "sip_headers": {}, "cells": (number,),
@@ -36,13 +66,37 @@ def new_lead(line: int, number: str, **changes: Any) -> NewLead:
     return NewLead(**values | changes)
 
 
+def group(zones: str, priority: int = 5, closes: datetime = CLOSES, places: str = "US-NY") -> Group:
+    return Group(Segment(zones, places, priority), closes)
+
+
+def gate(cap: Cap | None = None) -> Gate:
+    """A gate that knows of no window: do-not-call, and one cap where given."""
+
+    def ask(_: Callee, now: datetime, dialed_ms: Sequence[int], suppressed: bool) -> Allowed | Refused:
+        if suppressed:
+            return Refused("suppressed", None, "listed")
+        free_at = released_at([cap] if cap else [], dialed_ms, to_ms(now))
+        return Allowed(CLOSES) if free_at is None else Refused("over_cap", from_ms(free_at), "too often")
+
+    return ask
+
+
+#: What a dial of the store's tests leaves as its evidence.
+EVIDENCE = Evidence(
+    at=NOW, local_times={EAST: "2026-03-10T11:00:00-04:00"}, callee=Callee((EAST,), ("US-NY",)),
+    zone_source="number", profile="us-sales", rules_version="r1", tzdata_version="2026.6", window_until=CLOSES,
+    caps=[{"calls": 3, "hours": 24, "used": 0}], dnc_checked_at=NOW, consent="",
+)  # fmt: skip
+
+
 def plan(campaign_id: str, *ranked: Sequence[Group], **changes: Any) -> ClaimPlan:
     """A claim plan; without groups, one for leads of the East with the ordinary priority."""
     values: dict[str, Any] = {
         "weight": 1.0, "cap": None, "room": 1000, "from_numbers": ("+15550100",), "agent_id": "agent",
-        "agent_version": "", "attempts_per_day": None,
+        "agent_version": "", "gate": gate(),
     }  # fmt: skip
-    groups = ranked or ([Group(EAST, 0, CLOSES)], [Group(EAST, 5, CLOSES)])
+    groups = ranked or ([group(EAST, 0)], [group(EAST, 5)])
     return ClaimPlan(campaign_id=campaign_id, ranked=groups, **values | changes)
 
 
@@ -108,7 +162,7 @@ class Steps:
     def dial(self, attempt_id: str, now: datetime = NOW, lease_ms: int = LEASE_MS) -> None:
         order = self.store.attempts.dial_order(attempt_id)
         assert order is not None
-        assert self.store.attempts.begin_dial(order, now, lease_ms)
+        assert self.store.attempts.begin_dial(order, EVIDENCE, now, lease_ms)
 
     def end(self, attempt_id: str, result: CallResult | None = None, now: datetime = NOW) -> bool:
         found = self.attempt_row(attempt_id)

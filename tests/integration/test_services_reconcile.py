@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 from services_world import FROM, START, WORKSPACE, World, phone
+from store_steps import EVIDENCE
 
 from campaigns.domain.states import AttemptState, CampaignState
 from campaigns.retell import CreatePhoneCall, Verdict
@@ -40,7 +41,7 @@ def killed_while_dialing(world: World, attempt_id: str, *, rang: bool) -> None:
     """A worker that committed and was killed: before the request left, or before its answer came."""
     order = world.store.attempts.dial_order(attempt_id)
     assert order is not None
-    assert world.store.attempts.begin_dial(order, world.clock.now(), 40_000)
+    assert world.store.attempts.begin_dial(order, EVIDENCE, world.clock.now(), 40_000)
     if rang:
         world.engine.create_phone_call(
             {"from_number": FROM, "to_number": order.phone, "metadata": {"attempt_id": attempt_id}}

@@ -13,6 +13,7 @@ import httpx
 import pytest
 import redis
 from services_world import FROM, WORKSPACE, World, phone
+from store_steps import EVIDENCE
 
 from campaigns.domain.clock import from_ms
 from campaigns.domain.entities import CampaignOptions
@@ -309,7 +310,9 @@ def test_a_call_that_shows_up_at_the_last_moment_is_not_sent_again(world: World)
     [one] = world.store.recovery.unknown_dials(WORKSPACE)
     now = world.context.clock.now()
     assert world.store.attempts.place(first, AttemptState.AMBIGUOUS, "call_late", now)
-    assert not world.store.recovery.redial(one, now, 40_000)
+    order = world.store.attempts.dial_order(first)
+    assert order is not None
+    assert not world.store.recovery.redial(one, order, EVIDENCE, now, 40_000)
     row = world.attempt(first)
     assert (row["state"], row["sends"], row["call_id"]) == ("placed", 1, "call_late")
 
@@ -402,7 +405,9 @@ def test_a_killed_second_sender_is_searched_for_like_a_first(world: World) -> No
     first, _ = doubtful(world)
     world.sql(f"UPDATE attempts SET lease_until_real = 1 WHERE id = '{first}'")
     [one] = world.store.recovery.unknown_dials(WORKSPACE)
-    assert world.store.recovery.redial(one, world.clock.now(), 40_000)
+    order = world.store.attempts.dial_order(first)
+    assert order is not None
+    assert world.store.recovery.redial(one, order, EVIDENCE, world.clock.now(), 40_000)
     assert world.attempt(first)["state"] == "dialing"
     assert world.reconcile().doubted == 1
     assert_doubt_begins_anew(world, first)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from services_world import START, WORKSPACE, World, phone
 
+from campaigns.domain.clock import from_ms
 from campaigns.domain.outcomes import DISPOSITIONS
 from campaigns.domain.states import CampaignState
 from campaigns.services import results
@@ -284,3 +285,62 @@ def test_a_dropped_connection_on_reading_is_repeated(world: World) -> None:
     world.after(hours=1)
     world.engine.faults.next("list-calls", Fault("drop"), Fault("status", status=500))
     assert world.poll_and_settle() == 1
+
+
+# -- what the callee asked for, by configured fields of the analysis
+
+
+def analysed(world: World, attempt_id: str, **fields: object) -> None:
+    """The call is over, and its analysis says this."""
+    [call] = [call for call in world.engine.calls if call.attempt_id == attempt_id]
+    world.clock.at += end_of(world, attempt_id) + timedelta(seconds=40)
+    assert world.poll()[0] == 1
+    told = world.context.retell.get_call(call.call_id)
+    assert told.call_analysis is not None
+    analysis = told.call_analysis.model_copy(update={"custom_analysis_data": fields})
+    assert results.settle(world.context, attempt_id, told.model_copy(update={"call_analysis": analysis}))
+
+
+def test_a_request_in_the_analysis_is_a_do_not_call_request_everywhere(world: World) -> None:
+    other = world.campaign("other", 1, launch=False)
+    attempt_id = placed(world, "agent_hangup", dnc_field="opted_out")
+    analysed(world, attempt_id, opted_out=True)
+    assert world.attempt(attempt_id)["outcome"] == "do_not_call"
+    assert world.store.suppressions.find(phone(1)) is not None
+    assert world.lead_counts(other) == {"suppressed": 1}
+
+
+def test_a_plain_no_is_none(world: World) -> None:
+    attempt_id = placed(world, "agent_hangup", dnc_field="opted_out", callback_field="call_back")
+    analysed(world, attempt_id, opted_out=False, call_back="")
+    assert world.attempt(attempt_id)["outcome"] == "human"
+    assert world.store.suppressions.find(phone(1)) is None
+
+
+@pytest.mark.parametrize(
+    ("wish", "at"),
+    [
+        ("15:30", START + timedelta(hours=5, minutes=30)),
+        ("tomorrow 7am", START + timedelta(hours=23)),  # 09:00, when the window opens
+        ("Saturday 12:00", START + timedelta(days=5, hours=23)),  # Monday, there is none on Saturday
+    ],
+)
+def test_a_callback_is_at_the_time_that_was_asked_for_inside_the_window(
+    world: World, wish: str, at: object
+) -> None:
+    attempt_id = placed(world, "agent_hangup", callback_field="call_back", retry="none")
+    analysed(world, attempt_id, call_back=wish)
+    assert world.attempt(attempt_id)["outcome"] == "callback"
+    lead = world.lead(1)
+    assert (lead["state"], lead["priority"]) == ("pending", 0)
+    assert from_ms(lead["next_attempt_at"]) == at
+    world.clock.at = from_ms(lead["next_attempt_at"]) - timedelta(seconds=1)
+    assert world.pace() == []
+    world.after(seconds=1)
+    assert len(world.pace()) == 1
+
+
+def test_a_callback_never_goes_beyond_the_budget(world: World) -> None:
+    attempt_id = placed(world, "agent_hangup", callback_field="call_back", max_attempts=1)
+    analysed(world, attempt_id, call_back="15:30")
+    assert world.lead(1)["state"] == "reached"

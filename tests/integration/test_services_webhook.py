@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from services_world import FROM, WORKSPACE, World, phone
+from store_steps import empty
 
 from campaigns.domain.outcomes import DISPOSITIONS
 from campaigns.retell import Call
@@ -46,8 +47,7 @@ def everything(world: World) -> dict[str, list[Any]]:
 def emptied(world: World) -> World:
     """Without rows and without calls, for the next of many cases."""
     with world.store.database.write() as connection:
-        for table in reversed(metadata.sorted_tables):
-            connection.execute(table.delete())
+        empty(connection)
     world.store.workspaces.ensure(WORKSPACE)
     world.engine.reset()
     return world

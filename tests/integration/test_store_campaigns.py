@@ -154,7 +154,10 @@ def test_segments_are_what_a_claim_must_probe(steps: Steps) -> None:
     steps.load(one, phone(1), phone(2))
     steps.load(one, phone(3), zones=WEST, priority=2)
     found = steps.store.campaigns.segments([one, two])
-    assert {name: sorted(listed) for name, listed in found.items()} == {one: [(WEST, 2), (EAST, 5)], two: []}
+    assert {name: sorted(listed) for name, listed in found.items()} == {
+        one: [(WEST, "US-NY", 2), (EAST, "US-NY", 5)],
+        two: [],
+    }
     assert steps.store.campaigns.segments([]) == {}
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from store_steps import CLOSES, EAST, LEASE_MS, NOW, WEST, WORKSPACE, Steps, new_lead, phone, plan
+from store_steps import CLOSES, EAST, LEASE_MS, NOW, WEST, WORKSPACE, Steps, gate, new_lead, phone, plan
 
+from campaigns.domain.caps import Cap
 from campaigns.domain.clock import to_ms
 from campaigns.domain.pacing import claim_order
 from campaigns.domain.retry import RetryAt
@@ -31,7 +32,7 @@ def test_a_claim_takes_the_lead_and_writes_the_attempt_at_once(steps: Steps) -> 
     assert lead["state"] == "in_flight"
     assert steps.happened()[-2:] == [("lead", "pending", "in_flight"), ("attempt", None, "claimed")]
     before = steps.everything()
-    assert steps.claim(plan(campaign_id)) == Claimed([], 0, 0)
+    assert steps.claim(plan(campaign_id)) == Claimed()
     assert steps.everything() == before
 
 
@@ -49,8 +50,9 @@ def test_order_is_priority_then_the_window_that_closes_soonest_then_the_oldest(s
     )  # fmt: skip
     segments = steps.store.campaigns.segments([campaign_id])[campaign_id]
     closing = {EAST: CLOSES, "UTC": CLOSES, WEST: CLOSES + 3 * HOUR}
+    open_until = {segment: closing[segment.zones] for segment in segments}
     wanted = [5, 4, 3, 2, 6, 1, 0]
-    ranked = claim_order(closing, segments)
+    ranked = claim_order(open_until)
     first = steps.claim(plan(campaign_id, *ranked), ceiling=3)
     assert steps.dialed_numbers(first.attempt_ids) == [phone(line) for line in wanted[:3]]
     rest = steps.claim(plan(campaign_id, *ranked), ceiling=100)
@@ -151,20 +153,22 @@ def test_the_rolling_cap_defers_until_the_oldest_attempt_is_a_day_old(steps: Ste
     now, day = moments[-1] + HOUR, timedelta(days=1)
     before = steps.happened()
     for name in (campaign_id, other):
-        claimed = steps.claim(plan(name, attempts_per_day=cap), now=now)
-        assert (claimed.attempt_ids, claimed.capped, claimed.suppressed) == ([], 1, 0)
-        assert steps.lead_row(phone(1), name)["next_attempt_at"] == to_ms(moments[0] + day) + 1
+        claimed = steps.claim(plan(name, gate=gate(Cap(cap, 24))), now=now)
+        assert (claimed.attempt_ids, claimed.refused) == ([], {"over_cap": 1})
+        assert steps.lead_row(phone(1), name)["next_attempt_at"] == to_ms(moments[0] + day)
     assert steps.happened() == before, "deferring is no change of state"
-    due = moments[0] + day + timedelta(milliseconds=1)
-    assert steps.claim(plan(campaign_id, attempts_per_day=cap), now=due - timedelta(seconds=1)) == Claimed()
-    assert len(steps.claim(plan(campaign_id, attempts_per_day=cap), now=due).attempt_ids) == 1
+    due = moments[0] + day
+    assert (
+        steps.claim(plan(campaign_id, gate=gate(Cap(cap, 24))), now=due - timedelta(seconds=1)) == Claimed()
+    )
+    assert len(steps.claim(plan(campaign_id, gate=gate(Cap(cap, 24))), now=due).attempt_ids) == 1
 
 
 def test_attempts_that_never_rang_do_not_count_under_the_cap(steps: Steps) -> None:
     campaign_id = steps.campaign("spring", phone(1))
     for _ in range(3):
         steps.attempt(campaign_id, A.NOT_PLACED)
-    assert len(steps.claim(plan(campaign_id, attempts_per_day=1)).attempt_ids) == 1
+    assert len(steps.claim(plan(campaign_id, gate=gate(Cap(1, 24)))).attempt_ids) == 1
 
 
 def test_leads_keep_their_from_number_and_spread_over_all(steps: Steps) -> None:
@@ -185,6 +189,6 @@ def test_hundreds_of_groups_are_probed_in_their_order(steps: Steps) -> None:
         campaign_id, [new_lead(n, phone(n), priority=n, zones=f"Zone/{n % 7}") for n in range(450)]
     )
     segments = steps.store.campaigns.segments([campaign_id])[campaign_id]
-    ranked = claim_order({zones: CLOSES for zones, _ in segments}, segments)
+    ranked = claim_order(dict.fromkeys(segments, CLOSES))
     claimed = steps.claim(plan(campaign_id, *ranked), ceiling=420)
     assert steps.dialed_numbers(claimed.attempt_ids) == [phone(number) for number in range(420)]

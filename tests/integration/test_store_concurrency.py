@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from store_steps import NOW, WORKSPACE, Steps, phone, plan
+from store_steps import EVIDENCE, NOW, WORKSPACE, Steps, phone, plan
 
 from campaigns.domain.retry import RetryAt
 from campaigns.domain.states import AttemptState
@@ -108,7 +108,7 @@ def test_of_many_who_try_the_same_step_one_wins(steps: Steps, step: str) -> None
     assert order is not None
     rows = steps.store.attempts
     act = {
-        "dial": lambda: rows.begin_dial(order, NOW, 1000),
+        "dial": lambda: rows.begin_dial(order, EVIDENCE, NOW, 1000),
         "place": lambda: rows.place(attempt_id, A.DIALING, "call_1", NOW),
         "end": lambda: steps.end(attempt_id),
         "settle": lambda: steps.settle(attempt_id, RetryAt(NOW), "busy"),

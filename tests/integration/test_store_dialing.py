@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from store_steps import EAST, LEASE_MS, NOW, WEST, WORKSPACE, Steps, new_lead, phone, plan
+from store_steps import EAST, EVIDENCE, LEASE_MS, NOW, WEST, WORKSPACE, Steps, group, new_lead, phone, plan
 
 from campaigns.domain.entities import CampaignOptions
 from campaigns.domain.retry import Reached
@@ -22,7 +22,7 @@ Act = Callable[[Steps, str], bool]
 def _begin(steps: Steps, attempt_id: str) -> bool:
     order = steps.store.attempts.dial_order(attempt_id)
     assert order is not None
-    return steps.store.attempts.begin_dial(order, SOON, LEASE_MS)
+    return steps.store.attempts.begin_dial(order, EVIDENCE, SOON, LEASE_MS)
 
 
 def _place(source: AttemptState) -> Act:
@@ -110,21 +110,21 @@ def test_an_order_holds_all_that_the_dial_needs(steps: Steps) -> None:
         sip_headers={"X-A": "1"}, ignore_e164=True, agent_id="agent_of_row", agent_version="4",
     )  # fmt: skip
     steps.load_leads(campaign_id, [lead, new_lead(3, phone(2), zones="")])
-    groups = [plan(campaign_id).ranked[1][0].__class__(z, 5, SOON) for z in (f"{EAST}|{WEST}", "")]
+    groups = [group(z, 5, SOON) for z in (f"{EAST}|{WEST}", "")]
     first, second = steps.claim(plan(campaign_id, groups, agent_version="7")).attempt_ids
     order = steps.store.attempts.dial_order(first)
     assert order is not None
     assert (order.attempt_id, order.state, order.campaign_id) == (first, A.CLAIMED, campaign_id)
     assert (order.campaign_state, order.workspace) == (CampaignState.RUNNING, WORKSPACE)
     assert order.options == CampaignOptions(**options)
-    assert (order.phone, order.zones, order.from_number) == (phone(1), (EAST, WEST), "+15550100")
+    assert (order.phone, order.callee.zones, order.from_number) == (phone(1), (EAST, WEST), "+15550100")
     assert (order.agent_id, order.agent_version) == ("agent_of_row", "4")
     assert (order.variables, order.metadata, order.sip_headers) == ({"name": "Zoë"}, {"crm": 7}, {"X-A": "1"})
     assert (order.ignore_e164, order.suppressed) == (True, False)
     steps.store.imports.suppress([phone(2)], "import", "asked", NOW)
     plain = steps.store.attempts.dial_order(second)
     assert plain is not None
-    assert (plain.agent_id, plain.agent_version, plain.zones) == ("agent", "7", ())
+    assert (plain.agent_id, plain.agent_version, plain.callee.zones) == ("agent", "7", ())
     assert (plain.suppressed, plain.ignore_e164) == (True, False)
     assert steps.store.attempts.dial_order("none") is None
 
@@ -153,7 +153,7 @@ def test_nothing_is_dialed_for_a_stopped_campaign_or_a_listed_number(steps: Step
     else:
         steps.store.imports.suppress([phone(1)], "import", "asked", NOW)
     before = steps.everything()
-    assert steps.store.attempts.begin_dial(order, SOON, LEASE_MS) is False
+    assert steps.store.attempts.begin_dial(order, EVIDENCE, SOON, LEASE_MS) is False
     assert steps.everything() == before
     assert steps.store.attempts.give_back(attempt_id, A.CLAIMED, obstacle, 0, SOON, SOON)
     back = {"paused": "pending", "cancelled": "cancelled", "suppressed": "suppressed"}

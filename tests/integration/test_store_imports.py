@@ -114,10 +114,10 @@ def test_a_listed_number_that_slipped_in_is_screened_at_the_claim(steps: Steps) 
     steps.load(campaign_id, phone(1), phone(2))
     before = len(steps.happened())
     claimed = steps.claim(plan(campaign_id))
-    assert (steps.dialed_numbers(claimed.attempt_ids), claimed.suppressed) == ([phone(2)], 1)
+    assert (steps.dialed_numbers(claimed.attempt_ids), claimed.refused) == ([phone(2)], {"suppressed": 1})
     assert steps.lead_row(phone(1))["state"] == "suppressed"
     assert steps.happened()[before] == ("lead", "pending", "suppressed")
-    assert steps.claim(plan(campaign_id)).suppressed == 0
+    assert steps.claim(plan(campaign_id)).refused == {}
 
 
 def test_a_long_do_not_call_list_is_one_transaction(steps: Steps) -> None:

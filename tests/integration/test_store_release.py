@@ -31,7 +31,9 @@ def test_only_leads_held_with_that_code_wait_again(steps: Steps) -> None:
     ]
     assert released["zone_source"] == "operator"
     assert released["hold_code"] is None
-    assert ("America/Denver", released["priority"]) in store.campaigns.segments([campaign_id])[campaign_id]
+    assert ("America/Denver", "US-NY", released["priority"]) in store.campaigns.segments([campaign_id])[
+        campaign_id
+    ]
     [event] = store.reports.events(campaign_id, 1)
     assert (event["from_state"], event["to_state"], event["detail"]) == (
         "held", "pending", "released: unknown_timezone",

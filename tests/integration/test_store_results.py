@@ -9,7 +9,7 @@ import pytest
 from store_steps import EAST, LEASE_MS, NOW, WORKSPACE, Steps, phone, plan
 
 from campaigns.domain.clock import to_ms
-from campaigns.domain.entities import CallResult, LeadOutcome, OpenCall
+from campaigns.domain.entities import Callee, CallResult, LeadOutcome, OpenCall
 from campaigns.domain.outcomes import Outcome
 from campaigns.domain.pacing import claim_order
 from campaigns.domain.retry import Exhausted, Hold, LeadDecision, Reached, RetryAt
@@ -62,7 +62,8 @@ def test_what_is_known_later_adds_and_never_erases(steps: Steps) -> None:
     assert steps.end(attempt_id, listed)
     facts = steps.store.results.settle_facts(attempt_id)
     assert facts is not None
-    options, call, dialed_at, history, known = facts
+    options, call, dialed_at, history, known, callee = facts
+    assert callee == Callee((EAST,), ("US-NY",))
     assert known == listed
     assert (options.profile, call.attempt_id, call.state) == ("us-sales", attempt_id, A.ENDED)
     assert (dialed_at, history) == (NOW, [])
@@ -198,8 +199,8 @@ def test_a_callback_goes_before_every_other_lead(steps: Steps) -> None:
     assert steps.settle(attempt_id, RetryAt(LATER), "callback")
     assert steps.lead_row(phone(1))["priority"] == 0
     segments = steps.store.campaigns.segments([campaign_id])[campaign_id]
-    assert sorted(segments) == [(EAST, 0), (EAST, 1), (EAST, 5)]
-    ranked = claim_order({EAST: LATER}, segments)
+    assert sorted(segments) == [(EAST, "US-NY", 0), (EAST, "US-NY", 1), (EAST, "US-NY", 5)]
+    ranked = claim_order(dict.fromkeys(segments, LATER))
     claimed = steps.claim(plan(campaign_id, *ranked), now=LATER)
     assert steps.dialed_numbers(claimed.attempt_ids) == [phone(1), phone(2)]
 

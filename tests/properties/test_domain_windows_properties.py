@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from campaigns.domain.windows import Schedule, Window, callable_until, next_opening
+from campaigns.domain.windows import Openings, Schedule, Window
 
 MINUTE = timedelta(minutes=1)
 DAY_MINUTES = 1440
@@ -33,6 +33,19 @@ Atlantic/Azores
 """
 CHANGING = _NAMES.split()
 FROM, TO = datetime(2025, 1, 1, tzinfo=UTC), datetime(2031, 1, 1, tzinfo=UTC)
+
+
+@lru_cache(maxsize=64)
+def openings(schedule: Schedule, zones: tuple[str, ...]) -> Openings:
+    return Openings(zones, (), (schedule.hours,))
+
+
+def callable_until(schedule: Schedule, zones: Sequence[str], now: datetime) -> datetime | None:
+    return openings(schedule, tuple(zones)).until(now)
+
+
+def next_opening(schedule: Schedule, zones: Sequence[str], now: datetime) -> datetime | None:
+    return openings(schedule, tuple(zones)).next(now)
 
 
 @lru_cache(maxsize=64)

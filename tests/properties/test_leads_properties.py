@@ -18,9 +18,9 @@ from campaigns.leads import (
     RejectedRow,
     normalise_phone,
     open_lead_file,
+    place_of,
     spreadsheet_safe,
     write_rejects,
-    zones_of,
 )
 from campaigns.leads.records import records_of
 
@@ -57,7 +57,7 @@ def test_the_library_alone_decides(national: int) -> None:
     if isinstance(phone, Phone):
         assert phone.e164 == f"+1{national}"
         assert phone.doubt or phonenumbers.is_valid_number(number)
-        assert set(zones_of(phone.e164)) == set() or "Etc/Unknown" not in zones_of(phone.e164)
+        assert set(place_of(phone.e164).zones) == set() or "Etc/Unknown" not in place_of(phone.e164).zones
 
 
 @settings(max_examples=300, deadline=None)

@@ -10,7 +10,7 @@ import pytest
 import typer
 
 from campaigns.cli.app import app
-from campaigns.compliance import PROFILES
+from campaigns.compliance import PROFILES, the_book
 from campaigns.domain.outcomes import DISPOSITIONS, Disposition, Outcome
 from campaigns.domain.recovery import EMPTY_SEARCHES, KEY_SECONDS, MOST_SENDS, SEND_MARGIN
 from campaigns.domain.retry import DEFAULT_RETRY, NEVER_RETRIED
@@ -22,6 +22,7 @@ from campaigns.domain.trouble import (
     GENTLE_SUCCESSES,
     INVALID_LEAST,
 )
+from campaigns.domain.windows import Spans
 from campaigns.leads import RowCode
 from campaigns.services.export import RESULT_COLUMNS
 from campaigns.settings import Settings
@@ -154,9 +155,23 @@ def test_every_profile_is_in_the_readme_and_said_not_to_be_legal_advice() -> Non
     assert [ticked(row[0]) for row in rows(section, "profile")] == list(PROFILES)
     for name, profile in PROFILES.items():
         line = next(row for row in rows(section, "profile") if ticked(row[0]) == name)
-        for window in profile.windows:
-            assert window in line[1]
-        assert profile.attempts_per_day is None or f"{profile.attempts_per_day} in any 24 hours" in line[2]
+        assert all(str(cap) in line[2] for cap in profile.caps)
+
+
+def test_every_rule_is_in_the_page_of_calling_rules() -> None:
+    page = (ROOT / "docs" / "calling-rules.md").read_text()
+    assert page.splitlines()[2].startswith("**Not legal advice.**")
+    listed = {ticked(row[0]): row for row in rows(page, "place")}
+    assert set(listed) == set(the_book().rules)
+    for code, rule in the_book().rules.items():
+        shown = [_hours(rule.weekdays), _hours(rule.saturday), _hours(rule.sunday)]
+        shown.append("" if rule.holidays is None else _hours(rule.holidays))
+        shown.append("; ".join(map(str, rule.caps)))
+        assert listed[code][2:] == [*shown, rule.confidence], code
+
+
+def _hours(spans: Spans) -> str:
+    return ", ".join(f"{a // 60:02}:{a % 60:02}-{b // 60:02}:{b % 60:02}" for a, b in spans) or "none"
 
 
 def test_the_columns_of_the_results_are_in_the_readme() -> None:

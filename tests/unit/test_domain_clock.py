@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaigns.domain.clock import ScaledClock, SystemClock, from_ms, parse_clock, to_ms
+from campaigns.domain.clock import ScaledClock, Skips, SystemClock, from_ms, parse_clock, to_ms
 
 START = datetime(2026, 3, 8, 13, 30, tzinfo=UTC)
 
@@ -91,3 +92,25 @@ def test_a_bad_clock_is_refused_with_its_remedy(text: str, remedy: str) -> None:
 @given(st.integers(0, 4_102_444_800_000))
 def test_milliseconds_survive_the_way_to_an_instant_and_back(ms: int) -> None:
     assert to_ms(from_ms(ms)) == ms
+
+
+def test_skipped_time_is_left_out_in_every_process_that_shares_the_file(tmp_path: Path) -> None:
+    clock = ScaledClock(START, 60.0, 1_000.0, lambda: 1_001.0, Skips(tmp_path / "skips"))
+    other = parse_clock(clock.spec())
+    assert isinstance(other, ScaledClock)
+    assert other.skips is not None
+    assert clock.now() == START + timedelta(seconds=60)
+    assert clock.skips is not None
+    clock.skips.leave_out(3600.5)
+    other.skips.leave_out(-5.0)
+    assert clock.now() == START + timedelta(seconds=3660.5)
+    assert other.skips.seconds() == 3600.5
+    again = parse_clock(clock.spec())
+    assert isinstance(again, ScaledClock)
+    assert again.skips is not None
+    assert again.skips.seconds() == 3600.5
+
+
+def test_a_file_that_cannot_hold_skips_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="skips"):
+        parse_clock(f"2026-03-08T13:30:00Z,60,1,{tmp_path / 'no' / 'folder'}")

@@ -7,8 +7,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from campaigns.domain import pacing
+from campaigns.domain.entities import Callee
 from campaigns.domain.pacing import (
     Demand,
+    Segment,
     Slots,
     ceiling,
     claim_order,
@@ -123,19 +125,24 @@ def test_without_open_calls_the_credit_is_whole_again() -> None:
 
 def test_callbacks_first_then_priority_then_the_window_that_closes_soonest() -> None:
     soon, late = NOW + timedelta(hours=1), NOW + timedelta(hours=4)
-    open_until = {"East": soon, "West": late, "Coast": soon}
-    segments = [("West", 1), ("West", 5), ("East", 5), ("Coast", 5), ("West", 0), ("Closed", 0), ("East", 1)]
-    ranked = claim_order(open_until, segments)
-    assert [[(group.zones, group.priority) for group in rank] for rank in ranked] == [
+    closes = {"East": soon, "West": late, "Coast": soon}
+    keys = [("West", 1), ("West", 5), ("East", 5), ("Coast", 5), ("West", 0), ("East", 1)]
+    open_until = {Segment(zones, "US", priority): closes[zones] for zones, priority in keys}
+    ranked = claim_order(open_until)
+    assert [[(group.segment.zones, group.segment.priority) for group in rank] for rank in ranked] == [
         [("West", 0)],
         [("East", 1)],
         [("West", 1)],
         [("Coast", 5), ("East", 5)],
         [("West", 5)],
     ]
-    assert all(group.closes_at == open_until[group.zones] for rank in ranked for group in rank)
+    assert all(group.closes_at == open_until[group.segment] for rank in ranked for group in rank)
 
 
 def test_nothing_open_is_nothing_to_claim() -> None:
-    assert claim_order({}, [("East", 5)]) == []
-    assert claim_order({"East": NOW}, []) == []
+    assert claim_order({}) == []
+
+
+def test_a_segment_is_a_callee() -> None:
+    assert Segment("A/B|C/D", "US-FL|US-GA", 5).callee == Callee(("A/B", "C/D"), ("US-FL", "US-GA"))
+    assert Segment("", "", 5).callee == Callee((), ())

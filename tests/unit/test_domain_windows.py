@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 import pytest
 
 from campaigns.domain.windows import (
     ANY_TIME,
+    Openings,
     Schedule,
     Window,
     WindowError,
-    callable_until,
-    next_opening,
     zone,
 )
 
 NEW_YORK = ("America/New_York",)
 FEDERAL = Schedule.parse(["daily 08:00-21:00"])
+
+
+@lru_cache(maxsize=64)
+def openings(schedule: Schedule, zones: tuple[str, ...]) -> Openings:
+    return Openings(zones, (), (schedule.hours,))
+
+
+def callable_until(schedule: Schedule, zones: Sequence[str], now: datetime) -> datetime | None:
+    return openings(schedule, tuple(zones)).until(now)
+
+
+def next_opening(schedule: Schedule, zones: Sequence[str], now: datetime) -> datetime | None:
+    return openings(schedule, tuple(zones)).next(now)
 
 
 def utc(text: str) -> datetime:
@@ -82,20 +96,19 @@ def test_what_is_no_zone_is_refused_with_a_remedy(name: str) -> None:
         callable_until(FEDERAL, [name], utc("2026-06-01T12:00"))
 
 
-def test_no_window_is_any_time_even_without_a_zone() -> None:
+def test_no_window_is_any_time() -> None:
     now = utc("2026-06-01T03:00")
     assert Schedule.parse([]) is ANY_TIME
     assert not ANY_TIME.never_opens
-    until = callable_until(ANY_TIME, [], now)
+    until = callable_until(ANY_TIME, NEW_YORK, now)
     assert until is not None
     assert until > now + timedelta(days=1)
-    assert next_opening(ANY_TIME, [], now) == now
+    assert next_opening(ANY_TIME, NEW_YORK, now) == now
 
 
-def test_without_a_zone_no_window_is_open() -> None:
-    now = utc("2026-06-01T15:00")
-    assert callable_until(FEDERAL, [], now) is None
-    assert next_opening(FEDERAL, [], now) is None
+def test_without_a_zone_there_are_no_openings() -> None:
+    with pytest.raises(WindowError):
+        Openings((), (FEDERAL.hours,))
 
 
 def test_windows_that_share_nothing_never_open() -> None:

@@ -14,7 +14,7 @@ import pytest
 from campaigns.leads import LeadFileError, LeadRow, ReadOptions, SeenPhones, open_lead_file
 from campaigns.leads.nanp import clean_numbers, number_plan
 from campaigns.leads.phones import _CLEAN
-from campaigns.leads.zones import zones_of
+from campaigns.leads.zones import place_of
 from tests.benchmarks.messy import HEADER, messy_rows
 
 REST = 10_000
@@ -114,7 +114,7 @@ def test_zones_are_the_librarys() -> None:
     rng = random.Random(2)
     for _ in range(3_000):
         national = rng.randrange(2_010_000_000, 10_000_000_000)
-        found = set(zones_of(f"+1{national}"))
+        found = set(place_of(f"+1{national}").zones)
         library = set(time_zones_for_geographical_number(phonenumbers.parse(f"+1{national}")))
         if len(library) < 12:
             assert library - {"Etc/Unknown"} <= found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from campaigns.leads import Phone, PhoneProblem, RowCode, normalise_phone, zone_named, zones_of
+from campaigns.leads import Phone, PhoneProblem, RowCode, normalise_phone, place_of, zone_named
 
 NY = "+12125550123"
 
@@ -161,7 +161,7 @@ def test_a_canadian_list_takes_canada_only() -> None:
     ],
 )
 def test_zones_of_a_number(phone: str, zones: tuple[str, ...]) -> None:
-    found = zones_of(phone)
+    found = place_of(phone).zones
     assert found == tuple(sorted(found))
     assert set(zones) <= set(found)
     assert bool(found) == bool(zones)
@@ -170,7 +170,7 @@ def test_zones_of_a_number(phone: str, zones: tuple[str, ...]) -> None:
 
 
 def test_a_foreign_mobile_may_be_anywhere_in_its_country() -> None:
-    assert {"Australia/Sydney", "Australia/Perth"} <= set(zones_of("+61412345678"))
+    assert {"Australia/Sydney", "Australia/Perth"} <= set(place_of("+61412345678").zones)
 
 
 @pytest.mark.parametrize(

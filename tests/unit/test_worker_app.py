@@ -260,9 +260,14 @@ def test_a_run_that_was_done_paces_and_makes_room_for_the_next(
 
 def test_housekeeping_folds_the_log_back(context: SimpleNamespace) -> None:
     done: list[str] = []
-    context.store = SimpleNamespace(database=SimpleNamespace(checkpoint=lambda: done.append("folded")))
+    context.store = SimpleNamespace(
+        database=SimpleNamespace(checkpoint=lambda: done.append("folded")),
+        imports=SimpleNamespace(resume=lambda: done.append("resumed")),
+        suppressions=SimpleNamespace(expire=lambda now: done.append("expired")),
+    )
+    context.clock = SimpleNamespace(now=lambda: None)
     tasks.housekeeping()
-    assert done == ["folded"]
+    assert done == ["resumed", "expired", "folded"]
 
 
 # -- a broker that is away
