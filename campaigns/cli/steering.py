@@ -192,9 +192,13 @@ def recycle(
             f"no lead of {name} ended with {', '.join(wanted)}",
             f"see `campaigns status {name}` for the outcomes",
         )
-    if campaign.state == CampaignState.COMPLETED:
+    ours = campaign.workspace == settings.workspace
+    if campaign.state == CampaignState.COMPLETED and ours:
         campaign = start(store, settings, campaign)
+    going = campaign.state in (CampaignState.RUNNING, CampaignState.SCHEDULED)
     out.line(f"{recycled:,} leads of {name} wait to be dialed again; the campaign is {_when(campaign)}")
+    if not going:
+        out.note("run it as before to go on" if not ours else f"`campaigns resume {name}` goes on")
     out.document({"campaign": name, "outcomes": wanted, "recycled": recycled, "state": campaign.state.value})
 
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+from contextlib import closing
+from datetime import UTC, datetime
 
+import pytest
+import sqlalchemy as sa
+
+from campaigns.store import Store
 from tests.acceptance.conftest import Cli
 
 
@@ -45,3 +50,25 @@ def test_recycle(cli: Cli) -> None:
     assert "no lead of spring" in cli.refused("recycle", "spring", "--outcomes", "no_answer, machine")
     cli.ok("cancel", "spring")
     assert "cancelled" in cli.refused("recycle", "spring", "--outcomes", "no_answer")
+
+
+@pytest.mark.parametrize("workspace", ["retell", "simulator"])
+def test_recycled_leads_wait_and_the_campaign_goes_on_where_it_can(cli: Cli, workspace: str) -> None:
+    cli.draft("spring", (), "--cps", "1")
+    cli.ok("launch", "spring")
+    with closing(Store.open(f"sqlite:///{cli.home / 'campaigns.db'}")) as store:
+        with store.database.write() as connection:
+            connection.execute(sa.text("UPDATE leads SET state = 'exhausted', outcome = 'no_answer'"))
+            connection.execute(
+                sa.text("INSERT INTO workspaces (name) VALUES ('simulator') ON CONFLICT DO NOTHING")
+            )
+            connection.execute(sa.text(f"UPDATE campaigns SET workspace = '{workspace}'"))
+        found = store.campaigns.by_name("spring")
+        assert found is not None
+        assert store.campaigns.complete_if_done(found.id, datetime.now(UTC))
+    done = cli.ok("recycle", "spring", "--outcomes", "no_answer,busy")
+    state = "running" if workspace == "retell" else "completed"
+    assert done == {
+        "campaign": "spring", "outcomes": ["no_answer", "busy"], "recycled": 5, "state": state,
+    }  # fmt: skip
+    assert cli.ok("status", "spring")["leads"]["pending"] == 5
