@@ -202,6 +202,8 @@ def show_import(out: Output, summary: ImportSummary, dry_run: bool = False) -> N
         out.line(
             f"{summary.file} was imported before: nothing new in its {summary.rows:,} rows (--again reads it once more)"
         )
+        for warning in summary.warnings:
+            out.line(f"warning: {warning}")
         return
     out.line(
         f"{summary.file}: {summary.rows:,} rows, {summary.accepted:,} {verb}, {summary.rejected:,} rejected, "
@@ -223,32 +225,11 @@ def files(name: given.Name, as_json: given.Json = False) -> None:
     settings, out = load_settings(), Output(as_json)
     store = open_store(settings)
     found = store.imports.files(given.find_campaign(store, name).id)
+    told = [count for count in _COUNTS if any(f.counts.get(count) for f in found)]
     out.table(
         f"Files of {name}",
-        [
-            "imported",
-            "by",
-            "file",
-            "bytes",
-            "rows",
-            "accepted",
-            "rejected",
-            "duplicates",
-            "suppressed",
-            "held",
-            "digest",
-        ],
-        [
-            [
-                iso(f.imported_at),
-                f.imported_by,
-                f.name,
-                f.size_bytes,
-                *(f.counts.get(k, 0) for k in _COUNTS),
-                f.sha256[:12],
-            ]
-            for f in found
-        ],
+        ["file", *told, "imported"],
+        [[f.name, *(f.counts.get(count, 0) for count in told), iso(f.imported_at)[:10]] for f in found],
     )
     out.document(
         [

@@ -123,7 +123,7 @@ class PlainRows:
             first += skipped
         width = self._width
         cells = rows
-        if broken or any(len(row) != width for row in rows):
+        if broken or set(map(len, rows)) - {width}:
             blank = [""] * width
             cells = [blank if len(row) != width or at in broken else row for at, row in enumerate(rows)]
         phones = self._phones(cells)
@@ -135,7 +135,7 @@ class PlainRows:
                 phones[said] = 0
         for position in self._required:
             phones[[at for at, row in enumerate(cells) if not text_of(row[position])]] = 0
-        places = self._placed(cells, phones)
+        places = self._placed(cells, phones, texts)
         if "agent_version" in texts:
             texts["agent_version"] = [version_of(text) if text else "" for text in texts["agent_version"]]
         batch = LeadBatch(
@@ -171,7 +171,10 @@ class PlainRows:
         if not self._usable or not cells:
             return np.zeros(len(cells), np.int64)
         position = self._index["phone"]
-        phones = clean_numbers([row[position] for row in cells])
+        written = [row[position] for row in cells]
+        phones = clean_numbers(written)
+        rest = np.flatnonzero(phones == 0)
+        phones[rest] = clean_numbers([_unwrapped(written[at]) for at in rest.tolist()])
         prefixes = np.where(phones > 0, phones // 10_000 - 1_000_000, 0)
         good = accepted_answers(self._region)[number_plan().answer[prefixes]]
         return np.where(good, phones, 0)
@@ -203,7 +206,9 @@ class PlainRows:
             found.append(value or 0)
         return found
 
-    def _placed(self, cells: list[list[str]], phones: npt.NDArray[np.int64]) -> list[Place]:
+    def _placed(
+        self, cells: list[list[str]], phones: npt.NDArray[np.int64], texts: Mapping[str, list[str]]
+    ) -> list[Place]:
         """Where every row is; one that is nowhere is odd."""
         import numpy as np
 
@@ -215,7 +220,10 @@ class PlainRows:
         else:
             areas = (phones // 10_000_000).tolist()
             blank = [""] * len(cells)
-            given = [self._texts(cells, name) if name in columns else blank for name in _PLACES]
+            given = [
+                (texts.get(name) or self._texts(cells, name)) if name in columns else blank
+                for name in _PLACES
+            ]
             places = list(map(self._placed_at, phones.tolist(), zip(areas, *given, strict=True)))
         nowhere = [at for at, place in enumerate(places) if not place.zones]
         phones[nowhere] = 0
@@ -256,6 +264,14 @@ class PlainRows:
             kept.clear()
         place = kept[key] = place_of(phone, timezone, zip_code, state, country, self._option_zone)
         return place
+
+
+def _unwrapped(cell: str) -> str:
+    """The cell without what spreadsheets most often put around a number, and `phones` takes off in the same way."""
+    cell = cell.strip(" '\t")
+    if cell.endswith(".0") and cell[:-2].removeprefix("+").isdigit():
+        return cell[:-2]
+    return cell
 
 
 def _without(batch: LeadBatch, blank: Sequence[int]) -> LeadBatch:

@@ -122,12 +122,13 @@ def import_file(
         raise CampaignsError(
             f"{campaign.name} is cancelled, and nobody in it would be called", "name another campaign"
         )
+    left = () if dry_run else tuple(_finish_others(store))
     with plain_file(path) as (plain, original, notes):
         file = open_lead_file(plain, wanted)
         digest = _sha256(original)
         for earlier in store.imports.files(campaign.id):
             if earlier.sha256 == digest and not dry_run and not again:
-                return _repeated(earlier.id, path.name, earlier.counts)
+                return _repeated(earlier.id, path.name, earlier.counts, left)
         summary = ImportSummary(path.name if str(path) != "-" else "standard input")
         summary.header = file.header
         summary.columns = dict(file.columns)
@@ -152,7 +153,7 @@ def import_file(
             sorting.read(writer, refuse, progress)
             writer.finish(summary.counts() | {"mended": summary.mended})
         summary.file_id = writer.file_id
-        summary.warnings = (*notes, *file.warnings, *_warnings(summary), *stale_lists(store, now))
+        summary.warnings = (*left, *notes, *file.warnings, *_warnings(summary), *stale_lists(store, now))
     return summary
 
 
@@ -417,10 +418,18 @@ def _among(phones: npt.NDArray[np.int64], found: Sequence[int]) -> npt.NDArray[n
     return np.isin(phones, np.array(found, np.int64))
 
 
-def _repeated(file_id: int, name: str, counts: object) -> ImportSummary:
+def _finish_others(store: Store) -> Iterator[str]:
+    finished, dropped = store.imports.resume()
+    for name in finished:
+        yield f"the import of {name} had been stopped after it was entered: the rest of its rows is in now"
+    for _ in dropped:
+        yield "an import had been stopped before its file was entered: nothing of that file is here"
+
+
+def _repeated(file_id: int, name: str, counts: object, warnings: tuple[str, ...]) -> ImportSummary:
     known = counts if isinstance(counts, dict) else {}
     rows = int(known.get("rows", 0))
-    summary = ImportSummary(name, rows=rows, duplicates=rows, file_id=file_id, again=True)
+    summary = ImportSummary(name, rows=rows, duplicates=rows, file_id=file_id, again=True, warnings=warnings)
     summary.by_code[RowCode.DUPLICATE_IN_CAMPAIGN] = rows
     return summary
 

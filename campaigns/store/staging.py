@@ -59,7 +59,7 @@ MENDABLE = "l.state = 'held' AND l.attempts = 0 AND l.hold_code <> 'unresolved_a
 _KEEP_FIRST = " ON CONFLICT (phone, campaign_id) DO NOTHING"
 
 #: Seconds that a turn should hold the write lock; a claim may have to wait for one.
-_TURN = 0.1
+_TURN = 0.05
 _FEWEST, _MOST = 200, 40_000
 #: Rows of one INSERT: beyond it nothing is gained.
 _TOGETHER = 200
@@ -232,7 +232,7 @@ def move(
         }
         total = sum(sizes.values())
         [done] = driver.execute("SELECT moved FROM files WHERE id = ?", (file_id,)).fetchone()
-        size = 4_000
+        size = 1_000
         while done < total:
             table, first = _place(sizes, done)
             # A block is as large as many leads.

@@ -104,6 +104,7 @@ def _lead(n: int, zone: str, place: str) -> NewLead:
     return NewLead(
         line=n + 2, phone=f"+1{2_000_000_000 + n}", zones=zone, zone_source="number", jurisdictions=place, priority=5,
         next_attempt_at=_START - timedelta(days=1) + timedelta(seconds=n), state=LeadState.PENDING, hold=None,
-        external_id="", agent_id="", agent_version="", extension="", consent="", zip="", state_given="", ignore_e164=False,
+        external_id="", agent_id="", agent_version="", extension="", consent="", zip="", state_given="",
+        ignore_e164=False,
         metadata={}, sip_headers={}, cells=(),
     )  # fmt: skip

@@ -28,13 +28,15 @@ _INSERT = """
         external_id, agent_id, agent_version, extension, consent, zip, state_given, ignore_e164, metadata, sip_headers)
     VALUES (?, ?, ?, ?, 'pending', 'America/New_York', 'number', 5, ?, '', '', '', '', '', '', '', 0, ?, '{}')
 """
+#: Read before the environment is cleared.
+_ROWS = int(os.environ.get("CAMPAIGNS_BENCH_ROWS", "200000"))
 #: Every so many seconds somebody else writes, as a claim does.
 _CLAIM_EVERY = 0.02
 
 
 def import_rate(quick: bool) -> Figure:
     """`CAMPAIGNS_BENCH_ROWS` sets the rows, the known leads and five times as many suppressed numbers."""
-    rows = int(os.environ.get("CAMPAIGNS_BENCH_ROWS", "5000" if quick else "200000"))
+    rows = 5_000 if quick else _ROWS
     rounds = 1 if quick or rows > 500_000 else 3
     ours: list[float] = []
     floor: list[float] = []

@@ -13,11 +13,13 @@ _FIRST = ("Ann", "Bob", "Renée", "José", "Li", "Zoë", "Maria", "John")
 _LAST = ("Smith", "O'Neil", "Lee, Jr.", "García", "Müller", "Jones")
 _AREAS = (201, 202, 203, 205, 206, 212, 213, 214, 216, 270, 303, 305, 312, 313, 404, 415, 416, 423, 425, 480, 503,
           512, 514, 602, 604, 612, 617, 702, 713, 718, 770, 801, 850, 907, 928)  # fmt: skip
+_STATES = ("NY", "CA", "TX")
+#: 85 of them around each area code.
 _ZIPS = tuple(f"{zip_code:05}" for zip_code in random.Random(3).sample(range(501, 99_950), 3_000))
 
 
 def messy_rows(count: int, seed: int = 1) -> Iterator[list[str]]:
-    """7 in 100 rows are out of the ordinary; 2 in 100 have no number to be dialed."""
+    """7 in 100 rows are written in a way out of the ordinary; 2 in 100 have no number to be dialed."""
     rng = random.Random(seed)
     for at in range(count):
         area, exchange, line = rng.choice(_AREAS), rng.randrange(200, 999), rng.randrange(10_000)
@@ -27,8 +29,8 @@ def messy_rows(count: int, seed: int = 1) -> Iterator[list[str]]:
             rng.choice(_LAST),
             f"user{at}@example.com",
             "Springfield",
-            rng.choice(("NY", "CA", "TX")),
-            rng.choice(_ZIPS),
+            _STATES[area % 3],
+            _ZIPS[area * 85 % 2_900 + rng.randrange(85)],
             _note(rng),
         ]
 

@@ -162,6 +162,38 @@ def test_stopping_in_the_middle_leaves_nothing(
     assert load(world, campaign, path).rows == 10
 
 
+def test_a_stop_while_the_rows_move_in_is_made_good_by_the_next_import(world: World, tmp_path: Path) -> None:
+    campaign = world.campaign(launch=False)
+    path = write(tmp_path / "list.csv", *MIXED)
+
+    def moving(done: int, of: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        load(world, campaign, path, moving=moving)
+    before = sum(world.store.reports.lead_counts(campaign.id).values())
+    again = load(world, campaign, path)
+    assert again.again
+    [warning] = again.warnings
+    assert "list.csv" in warning
+    kept = sum(world.store.reports.lead_counts(campaign.id).values())
+    assert kept > before
+    assert kept + world.store.reports.rejected_rows(campaign.id) == 10
+    assert load(world, campaign, path).warnings == ()
+
+
+def test_a_mended_row_frees_its_held_lead(world: World, tmp_path: Path) -> None:
+    campaign = world.campaign(launch=False)
+    load(world, campaign, write(tmp_path / "one.csv", ["+12125550105", "where", "Mars/Olympus", ""]))
+    same = load(world, campaign, write(tmp_path / "two.csv", ["+12125550105", "who", "Mars/Olympus", ""]))
+    assert (same.duplicates, same.mended) == (1, 0)
+    mended = load(world, campaign, write(tmp_path / "three.csv", ["+12125550105", "where", "CT", ""]))
+    assert (mended.accepted, mended.mended, mended.duplicates) == (1, 1, 0)
+    lead = world.lead(105)
+    assert (lead["state"], lead["zones"], lead["hold_code"]) == ("pending", "America/Chicago", None)
+    assert world.store.reports.lead_counts(campaign.id)["held"] == 0
+
+
 def test_a_lead_without_any_open_hour_is_held(world: World, tmp_path: Path) -> None:
     campaign = world.campaign(launch=False, windows=("daily 09:00-10:00",))
     path = write(tmp_path / "list.csv", ["+19075550101", "Alaska", "", ""])  # two zones

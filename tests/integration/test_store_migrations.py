@@ -10,15 +10,16 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from store_steps import NOW, WORKSPACE, Steps, phone
+from store_steps import EAST, NOW, WORKSPACE, Steps, phone
 
 from campaigns.domain.entities import CampaignOptions
 from campaigns.store import Reject, Store, StoreError
-from campaigns.store.database import MIGRATIONS
+from campaigns.store.database import MIGRATIONS, Database
 from campaigns.store.schema import HEAD_REVISION, metadata
 
 
@@ -198,3 +199,61 @@ def test_a_reader_of_sqlite_sees_one_moment(tmp_path: Path) -> None:
             assert store.campaigns.create("spring", WORKSPACE, CampaignOptions(), NOW)
             assert connection.execute(count).scalar() == 0
         assert len(store.campaigns.listed()) == 1
+
+
+def _at_revision(url: str, revision: str) -> None:
+    """A database as an older program left it."""
+    database = Database(url)
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    with database.engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+    database.close()
+
+
+OLD = (
+    "INSERT INTO workspaces (name) VALUES ('acme')",
+    "INSERT INTO campaigns (id, name, workspace, state, options, created_at) VALUES ('c1', 'spring', 'acme', 'draft', '{}', 1)",  # noqa: E501
+    "INSERT INTO files (id, campaign_id, name, sha256, size_bytes, header, counts, imported_by, imported_at)"
+    """ VALUES (1, 'c1', 'a.csv', 'x', 1, '["phone", "name", "zip"]', '{"rows": 2}', 'ann', 1)""",
+    "INSERT INTO suppressions (phone, source, reason, added_at) VALUES ('+12125550109', 'call', 'asked', 5)",
+    *(
+        "INSERT INTO leads (id, campaign_id, file_id, line, phone, state, zones, zone_source, priority, next_attempt_at,"  # noqa: E501
+        " external_id, agent_id, agent_version, extension, consent, ignore_e164, variables, metadata, sip_headers, cells)"  # noqa: E501
+        f" VALUES ({at}, 'c1', 1, {at + 1}, '+1212555010{at}', 'pending', '{EAST}', 'number', 5, 1, '', '', '', '', '',"
+        f""" false, '{{"name": "n{at}", "zip": "1"}}', '{{}}', '{{}}', '["x", " n{at}", "1"]')"""
+        for at in (1, 2)
+    ),
+    "INSERT INTO attempts (id, workspace, campaign_id, lead_id, phone, from_number, agent_id, agent_version, state, charged,"  # noqa: E501
+    " claimed_at) VALUES ('a1', 'acme', 'c1', 1, '+12125550101', '+14155550100', '', '', 'claimed', false, 1)",
+)  # fmt: skip
+
+
+def test_what_an_older_program_left_is_still_there(empty_url: str) -> None:
+    _at_revision(empty_url, "0001")
+    database = Database(empty_url)
+    with database.engine.begin() as connection:
+        for statement in OLD:
+            connection.execute(sa.text(statement.replace(":", "\\:")))
+    database.close()
+    with opened(empty_url) as store:
+        first, second = store.reports.leads("c1")
+        assert (first["phone"], first["cells"], first["variables"]) == (
+            "+12125550101",
+            ["x", " n1", "1"],
+            {"name": "n1", "zip": "1"},
+        )
+        assert (second["phone"], second["zip"], second["state"]) == ("+12125550102", "", "pending")
+        order = store.attempts.dial_order("a1")
+        assert order is not None
+        assert (order.phone, order.variables, order.suppressed) == (
+            "+12125550101",
+            {"name": "n1", "zip": "1"},
+            False,
+        )
+        kept = store.suppressions.find("+12125550109")
+        assert kept is not None
+        assert (kept.source, kept.expires_at) == ("call", None)
+        [file] = store.imports.files("c1")
+        assert (file.moving, dict(file.mapping)) == (False, {})

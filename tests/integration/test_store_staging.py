@@ -71,7 +71,7 @@ def test_an_importer_killed_before_the_decision_leaves_nothing(sqlite: Steps) ->
     campaign_id = sqlite.draft()
     path = Path(f"{sqlite.store.database.url.database}-import-{campaign_id}")
     stage = staging.Stage(path)
-    stage.add("leads", staging.ALWAYS, lambda: [(2, int(phone(1)), EAST, 5, 0)])
+    stage.add("leads", staging.ALWAYS, lambda: [(2, int(phone(1)), EAST, "US-NY", 5, 0)])
     stage.close()
     assert sqlite.store.imports.resume() == ([], [campaign_id])
     assert left_behind(sqlite) == []
@@ -154,4 +154,4 @@ def test_a_mended_row_frees_the_held_lead(steps: Steps) -> None:
     )
     [row] = steps.store.reports.leads(campaign_id)
     assert row["variables"] == {"name": "Zoë"}
-    assert (EAST, 2) in steps.store.campaigns.segments([campaign_id])[campaign_id]
+    assert (EAST, "US-NY", 2) in steps.store.campaigns.segments([campaign_id])[campaign_id]
