@@ -75,6 +75,7 @@ def open_context(settings: Settings) -> Context:
 
     from campaigns.services.context import Context
     from campaigns.services.cps import CallsPerSecond
+    from campaigns.services.launch import DEFAULT_CPS
 
     store = open_store(settings)
     store.workspaces.ensure(settings.workspace)
@@ -86,4 +87,5 @@ def open_context(settings: Settings) -> Context:
         workspace=settings.workspace,
         dial_timeout=settings.dial_timeout,
         poll_interval=settings.poll_interval,
+        default_cps=None if settings.stand_in else DEFAULT_CPS,
     )

@@ -69,6 +69,8 @@ def make_app(redis_url: str) -> Celery:
             "campaigns.poll": {"queue": RESULTS},
             "campaigns.settle": {"queue": RESULTS},
             "campaigns.reconcile": {"queue": MAINTENANCE},
+            "campaigns.jobs": {"queue": MAINTENANCE},
+            "campaigns.job_run": {"queue": MAINTENANCE},
             "campaigns.housekeeping": {"queue": MAINTENANCE},
         },
         # Beat only makes sure that nothing ever stops: pacing and polling keep themselves going. A tick that
@@ -77,6 +79,7 @@ def make_app(redis_url: str) -> Celery:
             "pace": {"task": "campaigns.pace", "schedule": 1.0, "options": {"expires": 1.0}},
             "poll": {"task": "campaigns.poll", "schedule": 1.0, "options": {"expires": 1.0}},
             "reconcile": {"task": "campaigns.reconcile", "schedule": 1.0, "options": {"expires": 1.0}},
+            "jobs": {"task": "campaigns.jobs", "schedule": 1.0, "options": {"expires": 1.0}},
             "housekeeping": {
                 "task": "campaigns.housekeeping",
                 "schedule": 60.0,

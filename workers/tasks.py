@@ -10,8 +10,10 @@ import structlog
 from kombu.exceptions import OperationalError
 
 from campaigns.runtime import open_context
-from campaigns.services import breaker, dispatch, results
+from campaigns.services import breaker, dispatch, job_runs, results
 from campaigns.services import dial as dialing
+from campaigns.services import jobs as scheduling
+from campaigns.services import launch as launching
 from campaigns.services import reconcile as reconciling
 from campaigns.services.context import Context
 from campaigns.settings import load_settings
@@ -85,9 +87,25 @@ def settle(attempt_id: str) -> None:
 
 @app.task(name="campaigns.reconcile")
 def reconcile() -> None:
-    changed = breaker.watch_over(context())
+    changed = launching.by_the_clock(context()) + breaker.watch_over(context())
     if reconciling.reconcile(context()).anything or changed:
         pace.apply_async(expires=1.0)
+
+
+@app.task(name="campaigns.jobs")
+def jobs() -> None:
+    ticked = scheduling.tick(context())
+    for run_id in ticked.runs:
+        job_run.delay(run_id)
+    if ticked.again_in is not None:
+        jobs.apply_async(countdown=ticked.again_in, expires=ticked.again_in + 1.0)
+
+
+@app.task(name="campaigns.job_run")
+def job_run(run_id: int) -> None:
+    if job_runs.perform(job_runs.Runner.of(context()), run_id) is not None:
+        pace.apply_async(expires=1.0)
+        jobs.apply_async(expires=1.0)
 
 
 @app.task(name="campaigns.housekeeping")

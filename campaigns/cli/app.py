@@ -25,6 +25,11 @@ PANELS: dict[str, dict[str, tuple[str, str]]] = {
             "Import a lead list, dial it, and write the results; resumes where it was if it is run again.",
         ),
         "create": ("steering", "Make a campaign as a draft."),
+        "validate": (
+            "files",
+            "Check a campaign file: everything that is wrong with it, with line and remedy.",
+        ),
+        "schema": ("files", "JSON Schema of a campaign file, for editors that complete and check TOML."),
         "import": (
             "lists",
             "Import a lead list: .csv, .tsv, .csv.gz, .zip with one of them, .xlsx, or - for standard input.",
@@ -33,9 +38,12 @@ PANELS: dict[str, dict[str, tuple[str, str]]] = {
         "dnc": ("dnc", "The do-not-call list: import, add, remove, check, export."),
         "launch": (
             "steering",
-            "Start dialing a campaign; `campaigns worker` and `campaigns beat` do the work.",
+            "Start dialing a campaign, at its start; `campaigns worker` and `campaigns beat` do the work.",
         ),
-        "pause": ("steering", "Stop dialing; calls in progress go on and their results are collected."),
+        "pause": (
+            "steering",
+            "Stop dialing; calls in progress go on and their results are collected, unless --stop-calls hangs them up.",
+        ),
         "resume": ("steering", "Go on dialing a paused campaign."),
         "cancel": (
             "steering",
@@ -53,10 +61,17 @@ PANELS: dict[str, dict[str, tuple[str, str]]] = {
             "keeping",
             "Delete a campaign with its leads and calls. Refused while they are evidence; do-not-call requests stay.",
         ),
+        "recycle": (
+            "steering",
+            "Start a further pass over the leads whose last call came to these outcomes; history and caps are kept.",
+        ),
         "release": (
             "steering",
             "Let held leads be dialed after all; `campaigns status NAME` names the codes.",
         ),
+    },
+    "Schedule": {
+        "jobs": ("jobs", "Import and launch the new files of a folder at set times."),
     },
     "Results": {
         "status": ("reading", "Where campaigns stand. Exit code 3 when something needs a person."),

@@ -43,19 +43,16 @@ def register(app: typer.Typer) -> None:
     app.command("call")(call)
 
 
+@given.campaign_options("agent", "from_numbers", "profile", "windows", "timezone", "region", config=False)
 def call(
     number: Annotated[str, typer.Argument(metavar="NUMBER", help="Who is called, E.164.")],
-    agent: given.Agent = None,
     variables: Annotated[
         list[str] | None,
         typer.Option("--var", metavar="NAME=VALUE", help="A variable of the agent's prompt. Repeatable."),
     ] = None,
-    from_numbers: given.From = None,
-    profile: given.Profile = None,
-    window: given.WindowOption = None,
-    timezone: given.Timezone = None,
-    region: given.Region = None,
     as_json: given.Json = False,
+    *,
+    changes: given.Changes,
 ) -> None:
     """Make one test call, now or never: do-not-call, calling window, caps and records are those of a campaign.
 
@@ -66,10 +63,7 @@ def call(
     told = given.pairs(variables, "--var", "first_name=Ann") if variables else {}
     if _PHONE_COLUMN in told:
         raise UsageError(f"--var {_PHONE_COLUMN} is the number itself", "give the variable another name")
-    wanted = given.changed_options(
-        CampaignOptions(retry="none", max_attempts=1, concurrency=1), agent=agent, from_numbers=from_numbers,
-        profile=profile, windows=window, timezone=timezone, region=region,
-    )  # fmt: skip
+    wanted = changes.over(CampaignOptions(retry="none", max_attempts=1, concurrency=1))
     with _message_server(settings) as served:
         context = open_context(served)
         try:

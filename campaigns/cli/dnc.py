@@ -62,7 +62,7 @@ def import_numbers(
     settings, out = load_settings(), Output(as_json)
     now = settings.clock().now()
     name = source or file.stem
-    fields = given.changed_options(CampaignOptions(), mapping=mapping, region=region)
+    fields = given.changes(mapping=mapping, region=region).over(CampaignOptions())
     with import_bar(out, file.name) as bar:
         summary = import_list(
             open_store(settings),

@@ -26,6 +26,24 @@ class CampaignState(Document):
     reason: str | None = Field(description="why it is paused or cancelled")
 
 
+class Paused(Document):
+    """What `--all` paused, and what `--stop-calls` hung up."""
+
+    paused: list[str] = Field(description="names of the campaigns")
+    stopped_calls: list[str]
+    not_stopped: dict[str, str] = Field(description="call -> why it was not hung up")
+    unknown_dials: int = Field(description="dials that may still ring; they are searched for")
+
+
+class Recycled(Document):
+    """Leads that wait for a further pass."""
+
+    campaign: str
+    outcomes: list[str]
+    recycled: int
+    state: str = Field(description="of the campaign")
+
+
 class ImportCounts(Document):
     """What became of the rows of a file: rows = accepted + rejected + duplicates + suppressed + held."""
 
@@ -154,6 +172,89 @@ class CampaignStatus(Document):
     next_event: NextEvent
     held: list[Held] = Field(description="leads that wait for a person")
     trouble: str | None = Field(description="what keeps the account from dialing")
+    start_at: str | None
+    end_at: str | None
+
+
+class ConfigProblem(Document):
+    """One thing that is wrong with a campaign file."""
+
+    line: int | None
+    key: str = Field(description="dotted, as `from.1`; empty for the whole file")
+    message: str
+    remedy: str
+
+
+class Validation(Document):
+    """What a campaign file is worth."""
+
+    file: str
+    valid: bool
+    problems: list[ConfigProblem]
+
+
+class JobFile(Document):
+    """What became of one file of a run."""
+
+    file: str
+    error: str | None = Field(None, description="why it is in failed/")
+    rows: int | None = None
+    accepted: int | None = None
+    rejected: int | None = None
+    duplicates: int | None = None
+    held: int | None = None
+
+
+class JobResult(Document):
+    """What a run imported; empty while it is not over."""
+
+    files: list[JobFile] = Field(default_factory=list)
+    accepted: int = 0
+
+
+class JobRun(Document):
+    """One run of a job."""
+
+    run: int
+    due_at: str
+    cause: str = Field(description="schedule, misfire or operator")
+    state: str = Field(description="queued, running, done, failed or skipped")
+    campaign: str | None
+    started_at: str | None
+    finished_at: str | None
+    message: str | None = Field(description="why it failed, was skipped or waits")
+    result: JobResult
+
+
+class Job(Document):
+    """A job: when it runs, and on what."""
+
+    job: str
+    state: str = Field(description="active or paused")
+    cron: str
+    timezone: str
+    config: str | None
+    source: str
+    append_to: str | None
+    misfire: str
+    overlap: str
+    next_at: str | None
+    next_times: list[str]
+    last_run: JobRun | None = Field(description="the last that is done or failed")
+
+
+class JobDetail(Job):
+    """A job with its last runs, the newest first."""
+
+    runs: list[JobRun]
+
+
+class JobState(Document):
+    """A job after a command changed it."""
+
+    job: str
+    state: str
+    next_at: str | None = None
 
 
 class Lead(Document):
@@ -593,6 +694,14 @@ class Check(Document):
 DOCUMENTS: dict[str, Any] = {
     "run": Run,
     "create": CampaignState,
+    "validate": Validation,
+    "jobs add": Job,
+    "jobs list": list[Job],
+    "jobs show": JobDetail,
+    "jobs run": JobRun,
+    "jobs pause": JobState,
+    "jobs resume": JobState,
+    "jobs remove": JobState,
     "import": ImportCounts,
     "files": list[File],
     "dnc import": DncImport,
@@ -601,7 +710,8 @@ DOCUMENTS: dict[str, Any] = {
     "dnc check": DncNumber | DncLists,
     "dnc export": DncExport,
     "launch": CampaignState,
-    "pause": CampaignState,
+    "pause": CampaignState | Paused,
+    "recycle": Recycled,
     "resume": CampaignState,
     "cancel": CampaignState,
     "release": Released,

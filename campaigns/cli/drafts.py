@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from campaigns.domain.entities import Campaign, CampaignOptions
-from campaigns.domain.errors import CampaignsError
+from campaigns.domain.errors import UsageError
+from campaigns.services.campaign_config import check_options
+from campaigns.services.launch import make_campaign
 from campaigns.settings import Settings
 from campaigns.store import Store
 
 
 def new_campaign(store: Store, settings: Settings, name: str, wanted: CampaignOptions) -> Campaign:
-    """Make a draft. Raises CampaignsError when the name cannot be used."""
-    if not name.strip() or len(name) > 100 or any(ord(letter) < 32 for letter in name):
-        raise CampaignsError(f"{name!r} cannot name a campaign", "use 1 to 100 printable letters")
-    made = store.campaigns.create(name, settings.workspace, wanted, settings.clock().now())
-    if made is None:
-        raise CampaignsError(f"a campaign named {name!r} exists already", "choose another name")
-    return made
+    """Make a draft. Raises CampaignsError when the name, or the start or the end, cannot be used."""
+    now = settings.clock().now()
+    for problem in check_options(wanted, now):
+        raise UsageError(problem.message, problem.remedy)
+    return make_campaign(store, settings.workspace, name, wanted, now)

@@ -74,9 +74,8 @@ def import_leads(
     name = campaign or f"dry run {uuid.uuid4().hex[:8]}"
     store = open_store(settings)
     found = store.campaigns.by_name(name)
-    wanted = given.changed_options(
-        found.options if found else CampaignOptions(), mapping=mapping, timezone=timezone, region=region
-    )
+    changes = given.changes(mapping=mapping, timezone=timezone, region=region)
+    wanted = changes.over(found.options if found else CampaignOptions())
     made = found or new_campaign(store, settings, name, wanted)
     read_as = ReadOptions(
         encoding=encoding,

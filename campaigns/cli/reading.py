@@ -10,6 +10,7 @@ import typer
 from campaigns.cli import options as given
 from campaigns.cli.output import NEEDS_A_PERSON, Output
 from campaigns.runtime import clock_of, open_store
+from campaigns.services.jobs import failing
 from campaigns.services.report import Status, iso, status, statuses
 from campaigns.settings import load_settings
 
@@ -51,7 +52,10 @@ def show_status(
         ]  # fmt: skip
         columns = ["campaign", "state", "leads", "pending", "in flight", "reached", "held", "next"]
         out.table("Campaigns", columns, rows)
-    raise typer.Exit(NEEDS_A_PERSON if any(one.needs_a_person for one in everyone) else 0)
+    failed = failing(store)
+    for job, run in failed:
+        out.line(f"job {job.name} failed at {iso(run.due_at)}: {run.message}")
+    raise typer.Exit(NEEDS_A_PERSON if failed or any(one.needs_a_person for one in everyone) else 0)
 
 
 def show_one(out: Output, current: Status) -> None:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import Annotated
 
 import structlog
 import typer
@@ -32,6 +32,7 @@ from campaigns.logs import configure_logs
 from campaigns.runtime import open_retell, open_store
 from campaigns.services.export import export_results
 from campaigns.services.imports import export_rejects
+from campaigns.services.launch import begin_and_end
 from campaigns.services.report import status
 from campaigns.services.simulation import RETRY, SPEED, simulated_clock, skip_quiet_hours
 from campaigns.settings import SIMULATOR, Settings, load_settings
@@ -52,6 +53,7 @@ def register(app: typer.Typer) -> None:
     app.command("run")(run)
 
 
+@given.campaign_options()
 def run(
     file: given.LeadFileArgument,
     simulate: Annotated[
@@ -60,20 +62,6 @@ def run(
     name: Annotated[
         str | None, typer.Option("--name", metavar="N", help="Campaign; default: the file's name.")
     ] = None,
-    from_numbers: given.From = None,
-    agent: given.Agent = None,
-    mode: given.Mode = None,
-    concurrency: given.Concurrency = None,
-    cps: given.Cps = None,
-    profile: given.Profile = None,
-    window: given.WindowOption = None,
-    timezone: given.Timezone = None,
-    region: given.Region = None,
-    retry: given.Retry = None,
-    max_attempts: given.MaxAttempts = None,
-    mapping: given.Map = None,
-    dnc_field: given.DncField = None,
-    callback_field: given.CallbackField = None,
     speed: Annotated[
         float | None,
         typer.Option(
@@ -81,6 +69,8 @@ def run(
         ),
     ] = None,
     as_json: given.Json = False,
+    *,
+    changes: given.Changes,
 ) -> None:
     """Import a lead list, dial it, and write the results; resumes where it was if it is run again.
 
@@ -89,23 +79,18 @@ def run(
     out, settings = Output(as_json), load_settings()
     if speed is not None and (not simulate or not 0 < speed <= 10_000):
         raise UsageError("--speed takes 0 to 10000, and only with --simulate", "leave it out")
-    changes: dict[str, Any] = {
-        "from_numbers": from_numbers, "agent": agent, "mode": mode, "concurrency": concurrency, "cps": cps,
-        "profile": profile, "windows": window, "timezone": timezone, "region": region, "retry": retry,
-        "max_attempts": max_attempts, "mapping": mapping, "dnc_field": dnc_field, "callback_field": callback_field,
-    }  # fmt: skip
-    wanted = given.changed_options(CampaignOptions(retry=RETRY) if simulate else CampaignOptions(), **changes)
+    wanted = changes.over(CampaignOptions(retry=RETRY) if simulate else CampaignOptions())
     if not file.exists():
         raise UsageError(f"there is no file {file}", "check the path")
     configure_logs()
     settings = _simulated(settings) if simulate else _checked(settings)
     store = open_store(settings)
     with HomeLock(settings.home.resolve()):
-        campaign_name = name or file.stem
+        campaign_name = name or changes.name or file.stem
         found = store.campaigns.by_name(campaign_name)
         campaign = found or new_campaign(store, settings, campaign_name, wanted)
         if found is not None:
-            store.campaigns.set_options(campaign.id, given.changed_options(campaign.options, **changes))
+            store.campaigns.set_options(campaign.id, changes.over(campaign.options))
         try:
             code = _Runner(out, settings, store, campaign.name, file, speed or SPEED).run()
         finally:
@@ -160,6 +145,7 @@ class _Runner:
                 settings = self._start_workers(stack, settings)
             summary = import_with_progress(store, settings, self._name, self._file, self._out)
             show_import(self._out, summary)
+            begin_and_end(store, settings.workspace, self._clock.now())
             campaign = self._campaign()
             if campaign.state in FINAL_CAMPAIGN and not store.reports.lead_counts(campaign.id)["pending"]:
                 self._out.line(f"{self._name} was {campaign.state} before: nothing is dialed")

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from campaigns.cli import options as given
 from campaigns.cli.drafts import new_campaign
-from campaigns.cli.output import Output
+from campaigns.cli.output import NEEDS_A_PERSON, Output
+from campaigns.cli.workspace import retell_of
 from campaigns.domain.entities import Campaign, CampaignOptions
 from campaigns.domain.errors import CampaignsError, UsageError
+from campaigns.domain.jobs import JobState
+from campaigns.domain.outcomes import Outcome
+from campaigns.domain.retry import NEVER_RETRIED
 from campaigns.domain.states import UNRESOLVED_CODE, CampaignState
 from campaigns.runtime import open_retell, open_store
+from campaigns.services.halt import stop_calls
+from campaigns.services.launch import DEFAULT_CPS
+from campaigns.services.launch import launch as set_going
+from campaigns.services.report import iso
 from campaigns.settings import Settings, load_settings
 from campaigns.store import Store
 
@@ -25,112 +33,173 @@ def register(app: typer.Typer) -> None:
     app.command("pause")(pause)
     app.command("resume")(resume)
     app.command("cancel")(cancel)
+    app.command("recycle")(recycle)
     app.command("release")(release)
 
 
+@given.campaign_options()
 def create(
-    name: given.Name,
-    from_numbers: given.From = None,
-    agent: given.Agent = None,
-    mode: given.Mode = None,
-    concurrency: given.Concurrency = None,
-    cps: given.Cps = None,
-    profile: given.Profile = None,
-    window: given.WindowOption = None,
-    timezone: given.Timezone = None,
-    region: given.Region = None,
-    retry: given.Retry = None,
-    max_attempts: given.MaxAttempts = None,
-    mapping: given.Map = None,
-    dnc_field: given.DncField = None,
-    callback_field: given.CallbackField = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", help="The campaign's name; default: the one in the file."),
+    ] = None,
     as_json: given.Json = False,
+    *,
+    changes: given.Changes,
 ) -> None:
     """Make a campaign as a draft.
 
     Example: campaigns create spring --from +14155550100 --agent agent_abc123
     """
     settings, out = load_settings(), Output(as_json)
-    wanted = given.changed_options(
-        CampaignOptions(), from_numbers=from_numbers, agent=agent, mode=mode, concurrency=concurrency, cps=cps,
-        profile=profile, windows=window, timezone=timezone, region=region, retry=retry, max_attempts=max_attempts,
-        mapping=mapping, dnc_field=dnc_field, callback_field=callback_field,
-    )  # fmt: skip
-    made = new_campaign(open_store(settings), settings, name, wanted)
+    chosen = changes.name if name is None else name
+    if chosen is None:
+        raise UsageError(
+            "the campaign has no name", "write `campaigns create NAME`, or name it in the campaign file"
+        )
+    made = new_campaign(open_store(settings), settings, chosen, changes.over(CampaignOptions()))
     out.note(f"{made.name} is a draft: import leads with `campaigns import FILE --campaign {made.name}`")
     _show(out, made)
 
 
-def launch(name: given.Name, as_json: given.Json = False) -> None:
-    """Start dialing a campaign; `campaigns worker` and `campaigns beat` do the work.
+def launch(
+    name: given.Name,
+    now: Annotated[bool, typer.Option("--now", help="Start at once, whatever its start says.")] = False,
+    as_json: given.Json = False,
+) -> None:
+    """Start dialing a campaign, at its start; `campaigns worker` and `campaigns beat` do the work.
 
     Example: campaigns launch spring
     """
     settings, out = load_settings(), Output(as_json)
     store = open_store(settings)
-    campaign = given.find_campaign(store, name)
-    start(store, settings, campaign)
-    out.note(f"{name} is running")
-    _show(out, given.find_campaign(store, name))
+    launched = start(store, settings, given.find_campaign(store, name), at_once=now)
+    out.note(f"{name} is {_when(launched)}")
+    _show(out, launched)
 
 
-def start(store: Store, settings: Settings, campaign: Campaign) -> None:
-    """Make sure that the campaign can dial, and set it running. Raises CampaignsError that says what is missing."""
-    if campaign.workspace != settings.workspace:
-        raise CampaignsError(
-            f"{campaign.name} belongs to the {campaign.workspace} account, not to {settings.workspace}",
-            "choose another --name: a simulated campaign never turns into a real one, nor the other way round",
-        )
-    if store.reports.leads_up_to(campaign.id, 1) == 0:
-        raise CampaignsError(
-            f"{campaign.name} has no leads",
-            f"import some with `campaigns import FILE --campaign {campaign.name}`",
-        )
-    options = campaign.options
-    if not options.from_numbers:
-        options = given.changed_options(options, from_numbers=[only_number(settings)])
-    if options.cps is None and not settings.stand_in:
-        # Retell's default for every provider; more is asked for by name, since no endpoint tells it.
-        options = given.changed_options(options, cps=1.0)
-    if options != campaign.options:
-        store.campaigns.set_options(campaign.id, options)
-    now = settings.clock().now()
-    if campaign.state == CampaignState.RUNNING:
-        return
-    moved = (
-        store.campaigns.resume(campaign.id, now)
-        if campaign.state == CampaignState.PAUSED
-        else store.campaigns.launch(campaign.id, now)
+def start(store: Store, settings: Settings, campaign: Campaign, *, at_once: bool = False) -> Campaign:
+    """Make sure that the campaign can dial, and set it going. Raises CampaignsError that says what is missing."""
+
+    return set_going(
+        store,
+        campaign,
+        settings.workspace,
+        settings.clock().now(),
+        default_cps=None if settings.stand_in else DEFAULT_CPS,
+        numbers=lambda: account_numbers(settings),
+        at_once=at_once,
     )
-    if not moved:
-        raise CampaignsError(f"{campaign.name} is {campaign.state}", "make a new campaign with another name")
 
 
-def only_number(settings: Settings) -> str:
-    """The account's number, where it has exactly one. Raises CampaignsError that names the choices."""
+def account_numbers(settings: Settings) -> list[str]:
+    """The numbers of the account, asked for now."""
     with open_retell(settings) as retell:
-        numbers = [number.phone_number for number in retell.list_phone_numbers()]
-    if len(numbers) == 1 or (numbers and settings.workspace != "retell"):
-        return numbers[0]
-    if not numbers:
-        raise CampaignsError(
-            "the account has no phone number", "buy or import one at Retell, or name one with --from"
-        )
-    raise CampaignsError("the account has several numbers", f"choose with --from: {', '.join(numbers[:8])}")
+        return [number.phone_number for number in retell.list_phone_numbers()]
 
 
-def pause(name: given.Name, as_json: given.Json = False) -> None:
-    """Stop dialing; calls in progress go on and their results are collected.
+def _when(campaign: Campaign) -> str:
+    if campaign.state == CampaignState.SCHEDULED and campaign.start_at is not None:
+        return f"scheduled: dialing begins at {iso(campaign.start_at)}"
+    return campaign.state.value
+
+
+def pause(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="The campaign's name; or --all.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every campaign, of every account.")] = False,
+    hang_up: Annotated[
+        bool, typer.Option("--stop-calls", help="Hang up the calls in progress as well, at once.")
+    ] = False,
+    as_json: given.Json = False,
+) -> None:
+    """Stop dialing; calls in progress go on and their results are collected, unless --stop-calls hangs them up.
 
     Example: campaigns pause spring
     """
     settings, out = load_settings(), Output(as_json)
-    store = open_store(settings)
+    store, now = open_store(settings), settings.clock().now()
+    if (name is None) is not everything:
+        raise UsageError("what is to be paused is not said", "name one campaign, or use --all")
+    if name is not None and not hang_up:
+        campaign = given.find_campaign(store, name)
+        if not store.campaigns.pause(campaign.id, OPERATOR_PAUSE, now):
+            raise CampaignsError(f"{name} is {campaign.state}", "only a running campaign can be paused")
+        out.note(f"{name} is paused: no new dials; `campaigns resume {name}` goes on")
+        _show(out, given.find_campaign(store, name))
+        return
+    chosen = None if name is None else given.find_campaign(store, name)
+    if chosen is None:
+        ids = store.campaigns.pause_all(OPERATOR_PAUSE, now)
+    else:
+        ids = [chosen.id] if store.campaigns.pause(chosen.id, OPERATOR_PAUSE, now) else []
+    every = store.campaigns.listed()
+    paused = [campaign.name for campaign in every if campaign.id in ids]
+    out.line(f"paused: {', '.join(paused) or 'nothing was running'}")
+    active = [job.name for job in store.jobs.listed() if job.state is JobState.ACTIVE] if everything else []
+    if active:
+        out.note(
+            f"jobs go on at their times: {', '.join(active[:10])}; `campaigns jobs pause NAME` stops one"
+        )
+    document: dict[str, Any] = {"paused": paused, "stopped_calls": [], "not_stopped": {}, "unknown_dials": 0}
+    if hang_up:
+        accounts = {campaign.workspace for campaign in every} if chosen is None else {chosen.workspace}
+        for workspace in sorted(accounts):
+            if not store.attempts.holding_ids(workspace):
+                continue
+            with retell_of(settings, store, workspace) as retell:
+                halted = stop_calls(store, retell, workspace, None if chosen is None else [chosen.id])
+            document["stopped_calls"] += halted.stopped
+            document["not_stopped"] |= halted.failed
+            document["unknown_dials"] += halted.unknown
+        out.line(f"hung up: {len(document['stopped_calls']):,} calls")
+        for call_id, why in document["not_stopped"].items():
+            out.line(f"not hung up: {call_id}: {why}")
+        if document["unknown_dials"]:
+            out.line(f"unknown: {document['unknown_dials']:,} dials may still ring; run the command again")
+    out.document(document)
+    open_ends = document["not_stopped"] or document["unknown_dials"]
+    raise typer.Exit(NEEDS_A_PERSON if open_ends else 0)
+
+
+def recycle(
+    name: given.Name,
+    outcomes: Annotated[
+        str, typer.Option("--outcomes", metavar="OUTCOME,...", help="Last outcomes, as no_answer,machine.")
+    ],
+    as_json: given.Json = False,
+) -> None:
+    """Start a further pass over the leads whose last call came to these outcomes; history and caps are kept.
+
+    Example: campaigns recycle spring --outcomes no_answer,machine
+    """
+    settings, out = load_settings(), Output(as_json)
+    store, now = open_store(settings), settings.clock().now()
     campaign = given.find_campaign(store, name)
-    if not store.campaigns.pause(campaign.id, OPERATOR_PAUSE, settings.clock().now()):
-        raise CampaignsError(f"{name} is {campaign.state}", "only a running campaign can be paused")
-    out.note(f"{name} is paused: no new dials; `campaigns resume {name}` goes on")
-    _show(out, given.find_campaign(store, name))
+    wanted = [one.strip() for one in outcomes.split(",") if one.strip()]
+    allowed = sorted(set(Outcome) - NEVER_RETRIED)
+    for one in wanted or [""]:
+        if one not in allowed:
+            raise UsageError(f"{one!r} cannot be called again", f"use of these: {', '.join(allowed)}")
+    if campaign.state == CampaignState.CANCELLED:
+        raise CampaignsError(f"{name} is cancelled", "import the leads into another campaign")
+    if campaign.is_over(now):
+        raise CampaignsError(f"{name} is past its end", "give it a later --end-at with `campaigns run`")
+    recycled = store.campaigns.recycle(campaign.id, wanted, now)
+    if not recycled:
+        raise CampaignsError(
+            f"no lead of {name} ended with {', '.join(wanted)}",
+            f"see `campaigns status {name}` for the outcomes",
+        )
+    ours = campaign.workspace == settings.workspace
+    if campaign.state == CampaignState.COMPLETED and ours:
+        campaign = start(store, settings, campaign)
+    going = campaign.state in (CampaignState.RUNNING, CampaignState.SCHEDULED)
+    out.line(f"{recycled:,} leads of {name} wait to be dialed again; the campaign is {_when(campaign)}")
+    if not going:
+        out.note("run it as before to go on" if not ours else f"`campaigns resume {name}` goes on")
+    out.document({"campaign": name, "outcomes": wanted, "recycled": recycled, "state": campaign.state.value})
 
 
 def resume(name: given.Name, as_json: given.Json = False) -> None:
@@ -144,8 +213,9 @@ def resume(name: given.Name, as_json: given.Json = False) -> None:
     if campaign.state != CampaignState.PAUSED:
         raise CampaignsError(f"{name} is {campaign.state}, not paused", f"see `campaigns status {name}`")
     store.campaigns.resume(campaign.id, settings.clock().now())
-    out.note(f"{name} is running again")
-    _show(out, given.find_campaign(store, name))
+    resumed = given.find_campaign(store, name)
+    out.note(f"{name} is {_when(resumed)}" + (" again" if resumed.state == CampaignState.RUNNING else ""))
+    _show(out, resumed)
 
 
 def cancel(name: given.Name, as_json: given.Json = False) -> None:
@@ -188,7 +258,7 @@ def release(
         raise UsageError(
             f"leads held with {code} need a time zone", "name it with --timezone America/New_York"
         )
-    given.changed_options(campaign.options, timezone=timezone)
+    given.changes(timezone=timezone)
     released = store.campaigns.release(campaign.id, code, timezone, settings.clock().now())
     if not released:
         codes = sorted({held for held, _, _ in store.reports.held(campaign.id)})

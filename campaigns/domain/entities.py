@@ -9,6 +9,7 @@ from datetime import date, datetime
 from functools import lru_cache
 
 from campaigns.domain.retry import DEFAULT_MAX_ATTEMPTS, DEFAULT_RETRY, LeadDecision, RetryPolicy
+from campaigns.domain.span import read_instant
 from campaigns.domain.states import AttemptState, CampaignState, LeadState
 
 
@@ -18,9 +19,10 @@ class CampaignOptions:
 
     agent: Retell's agent id, empty = the one bound to the from-number. concurrency: own cap on calls in progress,
     None = what the account allows. cps: calls per second, None = no limit. profile: name of the calling rules.
-    windows: specs of `Schedule.parse`. timezone: zone of leads that name none themselves. weight: share of the
-    account's slots against other campaigns. dnc_field, callback_field: fields of the analysis in which the callee asks
-    never to be called again, or when to be called back.
+    windows: specs of `Schedule.parse`. timezone: the campaign's zone: of its start and end, and of leads that name none
+    themselves. weight: share of the account's slots against other campaigns. start_at, end_at: texts of
+    `read_instant`, empty = none. dnc_field, callback_field: fields of the analysis in which the callee asks never to be
+    called again, or when to be called back.
     """
 
     agent: str = ""
@@ -37,6 +39,8 @@ class CampaignOptions:
     max_attempts: int = DEFAULT_MAX_ATTEMPTS
     mapping: Mapping[str, str] = field(default_factory=dict)
     weight: float = 1.0
+    start_at: str = ""
+    end_at: str = ""
     dnc_field: str = ""
     callback_field: str = ""
 
@@ -54,6 +58,14 @@ class CampaignOptions:
 
     def retry_policy(self) -> RetryPolicy:
         return _policy(self.retry, self.max_attempts)
+
+    def starts_at(self) -> datetime | None:
+        """The instant of `start_at`. Raises SpanError where it cannot be read."""
+        return read_instant(self.start_at, self.timezone) if self.start_at else None
+
+    def ends_at(self) -> datetime | None:
+        """The instant of `end_at`. Raises SpanError where it cannot be read."""
+        return read_instant(self.end_at, self.timezone) if self.end_at else None
 
 
 @lru_cache(maxsize=256)
@@ -133,6 +145,12 @@ class Campaign:
     running_since: datetime | None
     finished_at: datetime | None
     archived_at: datetime | None = None
+    start_at: datetime | None = None
+    end_at: datetime | None = None
+
+    def is_over(self, now: datetime) -> bool:
+        """Whether its end has come."""
+        return self.end_at is not None and self.end_at <= now
 
 
 @dataclass(frozen=True, slots=True)

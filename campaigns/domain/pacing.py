@@ -6,6 +6,7 @@ free = ceiling - foreign - own.
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +14,8 @@ from typing import NamedTuple
 
 from campaigns.domain.entities import Callee
 
+#: Weight of a campaign that has none: what nobody else wants.
+LEAST_WEIGHT = 1e-6
 #: Pace a little below the stated calls per second: the way to the provider jitters, its counter does not forgive.
 CPS_MARGIN = 1.05
 #: Attempts claimed ahead of the calls-per-second limit, in seconds of it: enough to never wait for the pacer.
@@ -76,26 +79,41 @@ class Demand:
     served_at: int = 0
 
     @property
+    def share_weight(self) -> float:
+        """Never 0: a row that was written by hand must not stop the others."""
+        return max(self.weight, LEAST_WEIGHT)
+
+    @property
     def room(self) -> int:
         return self.callable if self.cap is None else max(0, min(self.callable, self.cap - self.own))
 
 
-def deal(free: int, demands: Sequence[Demand]) -> dict[str, int]:
+def deal(free: int, demands: Sequence[Demand], debts: Mapping[str, float] | None = None) -> dict[str, int]:
     """Deal free slots one by one to the campaign with the fewest calls in progress for its weight.
 
     Of equals the one that has waited longest comes first, so that nobody starves where there are more campaigns
-    than lines. What a campaign cannot use flows to the others at once.
+    than lines. What a campaign cannot use flows to the others at once. debts: lines that count as in progress, by
+    campaign (`domain.fairness`).
     """
+    debts = debts or {}
     dealt: dict[str, int] = {demand.campaign_id: 0 for demand in demands}
+
+    def place(demand: Demand) -> tuple[float, int, str]:
+        name = demand.campaign_id
+        return (demand.own + dealt[name] + debts.get(name, 0.0)) / demand.share_weight, demand.served_at, name
+
+    by_name = {demand.campaign_id: demand for demand in demands}
+    queue = [place(demand) for demand in demands if demand.room > 0]
+    heapq.heapify(queue)
     for _ in range(free):
-        open_to = [demand for demand in demands if dealt[demand.campaign_id] < demand.room]
-        if not open_to:
+        if not queue:
             break
-        neediest = min(
-            open_to,
-            key=lambda d: ((d.own + dealt[d.campaign_id]) / d.weight, d.served_at, d.campaign_id),
-        )
-        dealt[neediest.campaign_id] += 1
+        demand = by_name[queue[0][2]]
+        dealt[demand.campaign_id] += 1
+        if dealt[demand.campaign_id] < demand.room:
+            heapq.heapreplace(queue, place(demand))
+        else:
+            heapq.heappop(queue)
     return dealt
 
 

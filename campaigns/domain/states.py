@@ -43,14 +43,23 @@ class AttemptState(StrEnum):
 CAMPAIGN_TRANSITIONS: dict[CampaignState, frozenset[CampaignState]] = {
     CampaignState.DRAFT: frozenset({CampaignState.SCHEDULED, CampaignState.RUNNING, CampaignState.CANCELLED}),
     CampaignState.SCHEDULED: frozenset(
-        {CampaignState.RUNNING, CampaignState.PAUSED, CampaignState.CANCELLED}
+        # Completed: its end came before anybody could start it.
+        {CampaignState.RUNNING, CampaignState.PAUSED, CampaignState.COMPLETED, CampaignState.CANCELLED}
     ),
     CampaignState.RUNNING: frozenset(
         {CampaignState.PAUSED, CampaignState.COMPLETED, CampaignState.CANCELLED}
     ),
-    CampaignState.PAUSED: frozenset({CampaignState.RUNNING, CampaignState.CANCELLED}),
+    # Scheduled again when it is resumed before its start; completed when its end comes while it is paused.
+    CampaignState.PAUSED: frozenset(
+        {
+            CampaignState.RUNNING,
+            CampaignState.SCHEDULED,
+            CampaignState.COMPLETED,
+            CampaignState.CANCELLED,
+        }
+    ),
     # A later import or an operator's release of held leads gives a completed campaign work again.
-    CampaignState.COMPLETED: frozenset({CampaignState.RUNNING}),
+    CampaignState.COMPLETED: frozenset({CampaignState.RUNNING, CampaignState.SCHEDULED}),
     CampaignState.CANCELLED: frozenset(),
 }
 
@@ -78,8 +87,9 @@ LEAD_TRANSITIONS: dict[LeadState, frozenset[LeadState]] = {
     LeadState.HELD: frozenset(
         {LeadState.PENDING, LeadState.IN_FLIGHT, LeadState.CANCELLED, LeadState.SUPPRESSED}
     ),
-    LeadState.REACHED: frozenset(),
-    LeadState.EXHAUSTED: frozenset(),
+    # Again only by an operator's recycling.
+    LeadState.REACHED: frozenset({LeadState.PENDING}),
+    LeadState.EXHAUSTED: frozenset({LeadState.PENDING}),
     LeadState.SUPPRESSED: frozenset(),
     LeadState.EXPIRED: frozenset(),
     LeadState.CANCELLED: frozenset(),
@@ -108,7 +118,16 @@ OPEN_ATTEMPT = SLOT_HOLDING | {AttemptState.ENDED}
 #: Attempts for which a call id must be known.
 WITH_CALL = frozenset({AttemptState.PLACED, AttemptState.ENDED, AttemptState.SETTLED})
 
-FINAL_LEAD = frozenset(state for state, targets in LEAD_TRANSITIONS.items() if not targets)
+#: Nothing by itself dials these again.
+FINAL_LEAD = frozenset(
+    {
+        LeadState.REACHED,
+        LeadState.EXHAUSTED,
+        LeadState.SUPPRESSED,
+        LeadState.EXPIRED,
+        LeadState.CANCELLED,
+    }
+)
 FINAL_CAMPAIGN = frozenset({CampaignState.COMPLETED, CampaignState.CANCELLED})
 #: Hold code of a lead whose attempt nobody can account for: `campaigns resolve` frees it, nothing else.
 UNRESOLVED_CODE = "unresolved_attempt"

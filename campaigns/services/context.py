@@ -15,7 +15,8 @@ from campaigns.store import Store
 
 @dataclass(frozen=True)
 class Context:
-    """workspace: name of the account. dial_timeout, poll_interval: real seconds (None: adaptive).
+    """workspace: name of the account. dial_timeout, poll_interval: real seconds (None: adaptive). default_cps: of a
+    campaign that names none, None = no limit.
 
     watched: since when, by a clock that nobody sets, this process has looked for an unknown dial: (attempt, sends).
     """
@@ -27,6 +28,7 @@ class Context:
     workspace: str
     dial_timeout: float = 15.0
     poll_interval: float | None = None
+    default_cps: float | None = None
     sleep: Callable[[float], None] = field(default=time.sleep)
     watched: dict[tuple[str, int], float] = field(default_factory=dict)
 

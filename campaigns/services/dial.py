@@ -177,6 +177,9 @@ def _gate(context: Context, order: DialOrder, now: datetime) -> Evidence | GateR
     """The gate right before the POST; what it let the dial through on, for the record."""
     if order.campaign_state != CampaignState.RUNNING:
         return GateRefused("not_running", now, "the campaign is not running")
+    ends_at = order.options.ends_at()
+    if ends_at is not None and ends_at <= now:
+        return GateRefused("campaign_ended", now, "the campaign's end has come")
     rules = rules_for(order.options.profile, order.options.windows, context.store.evidence.blackouts())
     answer = may_call(order.callee, now, rules, order.dialed_ms, order.suppressed)
     return answer if isinstance(answer, GateRefused) else evidence_of(order, answer, rules, now)

@@ -86,9 +86,11 @@ class Paced:
 def pace(context: Context, only: str | None = None) -> Paced:
     """Claim what may be dialed now. only: id of the one campaign to claim for, within all the limits of the account."""
     store, now = context.store, context.clock.now()
-    running = store.campaigns.listed(context.workspace, (CampaignState.RUNNING,))
-    if only is not None:
-        running = [campaign for campaign in running if campaign.id == only]
+    listed = store.campaigns.listed(context.workspace, (CampaignState.RUNNING,))
+    # Past its end a campaign dials nobody, though its leads may not have expired yet.
+    running = [
+        campaign for campaign in listed if not campaign.is_over(now) and (only is None or campaign.id == only)
+    ]
     if not running:
         return Paced()
     claimed: list[str] = []

@@ -53,6 +53,8 @@ class Status:
             "next_event": {"at": None if at is None else iso(at), "what": self.next_event.what},
             "held": [{"code": code, "remedy": remedy, "leads": count} for code, remedy, count in self.held],
             "trouble": self.trouble,
+            "start_at": None if self.campaign.start_at is None else iso(self.campaign.start_at),
+            "end_at": None if self.campaign.end_at is None else iso(self.campaign.end_at),
         }
 
     @property
@@ -106,6 +108,8 @@ def _next_event(store: Store, campaign: Campaign, leads: dict[str, int], now: da
         return NextEvent(None, "nothing: the campaign is over")
     if campaign.state == CampaignState.DRAFT:
         return NextEvent(None, "nothing until it is launched")
+    if campaign.state == CampaignState.SCHEDULED:
+        return NextEvent(campaign.start_at, "dialing begins")
     options = campaign.options
     rules = rules_for(options.profile, options.windows, store.evidence.blackouts())
     openings = [
@@ -115,6 +119,8 @@ def _next_event(store: Store, campaign: Campaign, leads: dict[str, int], now: da
     ]
     if openings:
         at, due = min(openings)
+        if campaign.end_at is not None and at >= campaign.end_at:
+            return NextEvent(campaign.end_at, f"the campaign ends: {leads['pending']:,} waiting leads expire")
         if at <= now:
             return NextEvent(None, "leads are due: they are dialed as lines become free")
         return NextEvent(at, "a retry is due" if at == due else "a calling window opens")

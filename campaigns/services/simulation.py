@@ -37,6 +37,8 @@ def simulated_clock(
     earliest = now if latest is None else max(now, from_ms(latest))
     if campaign.launched_at is not None and latest is not None:
         earliest = from_ms(latest)
+    if campaign.start_at is not None:
+        earliest = max(earliest, campaign.start_at)
     options = campaign.options
     rules = rules_for(options.profile, options.windows, store.evidence.blackouts())
     waiting = [callee for callee, _ in store.reports.earliest_pending(campaign.id)]

@@ -8,6 +8,7 @@ from campaigns.store.claim_rows import Claimed, ClaimPlan, ClaimRows, Gate
 from campaigns.store.database import Database, StoreError, Unavailable
 from campaigns.store.evidence_rows import EvidenceRows, RecordedBlackout
 from campaigns.store.import_rows import ImportedFile, ImportRows, ImportWriter, Reject
+from campaigns.store.job_rows import JobRows
 from campaigns.store.listing_rows import ATTEMPT_ORDERS, LEAD_ORDERS, ListingRows, LiveCall, Page
 from campaigns.store.recovery_rows import AuditedAttempt, BookedAttempt, RecoveryRows
 from campaigns.store.removal_rows import Remains, RemovalRows
@@ -32,6 +33,7 @@ class Store:
         self.recovery = RecoveryRows(database)
         self.workspaces = WorkspaceRows(database)
         self.reports = ReportRows(database)
+        self.jobs = JobRows(database)
         self.evidence = EvidenceRows(database)
         self.listings = ListingRows(database)
         self.removals = RemovalRows(database)

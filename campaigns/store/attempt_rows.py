@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -145,6 +146,22 @@ class AttemptRows:
             suppressed=bool(row.suppressed),
             dialed_ms=dialed,
         )
+
+    def underway(self, workspace: str, campaign_ids: Collection[str] | None = None) -> int:
+        """Attempts of which a call may still come: dialing or ambiguous. Of these campaigns, or of all."""
+        query = (
+            sa.select(sa.func.count())
+            .select_from(attempts)
+            .where(
+                attempts.c.workspace == workspace,
+                is_open(),
+                attempts.c.state.in_((AttemptState.DIALING, AttemptState.AMBIGUOUS)),
+            )
+        )
+        if campaign_ids is not None:
+            query = query.where(attempts.c.campaign_id.in_(list(campaign_ids)))
+        with self._db.read() as connection:
+            return int(connection.execute(query).scalar() or 0)
 
     def dials_of_number(self, workspace: str, phone: str) -> list[int]:
         """When a number was dialed over all campaigns (business ms), the latest first."""

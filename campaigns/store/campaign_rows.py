@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -23,6 +24,9 @@ from campaigns.store.database import Database
 from campaigns.store.events import Event, real_ms, record
 from campaigns.store.schema import attempts, campaigns, events, files, leads, segments, workspaces
 
+#: States in which a campaign's end does something.
+_ENDS = (CampaignState.RUNNING, CampaignState.PAUSED, CampaignState.SCHEDULED)
+
 
 def _campaign(row: sa.Row[tuple[object, ...]]) -> Campaign:
     values = row._mapping
@@ -40,7 +44,19 @@ def _campaign(row: sa.Row[tuple[object, ...]]) -> Campaign:
         running_since=None if values["running_since"] is None else from_ms(values["running_since"]),
         finished_at=None if values["finished_at"] is None else from_ms(values["finished_at"]),
         archived_at=None if values["archived_at"] is None else from_ms(values["archived_at"]),
+        start_at=None if values["start_at"] is None else from_ms(values["start_at"]),
+        end_at=None if values["end_at"] is None else from_ms(values["end_at"]),
     )
+
+
+def _options(options: CampaignOptions) -> dict[str, object]:
+    """The columns of the options: the start and the end are instants, to be compared with in SQL."""
+    start, end = options.starts_at(), options.ends_at()
+    return {
+        "options": options.to_json(),
+        "start_at": None if start is None else to_ms(start),
+        "end_at": None if end is None else to_ms(end),
+    }
 
 
 class CampaignRows:
@@ -59,7 +75,7 @@ class CampaignRows:
                     name=name,
                     workspace=workspace,
                     state=CampaignState.DRAFT,
-                    options=options.to_json(),
+                    **_options(options),
                     created_at=to_ms(now),
                 )
                 .returning(campaigns.c.id)
@@ -109,7 +125,7 @@ class CampaignRows:
         """Change how the campaign is dialed from the next claim on."""
         with self._db.write() as connection:
             connection.execute(
-                sa.update(campaigns).where(campaigns.c.id == campaign_id).values(options=options.to_json())
+                sa.update(campaigns).where(campaigns.c.id == campaign_id).values(**_options(options))
             )
 
     def segments(self, campaign_ids: Sequence[str]) -> dict[str, list[Segment]]:
@@ -123,16 +139,86 @@ class CampaignRows:
         return found
 
     def launch(self, campaign_id: str, now: datetime) -> bool:
-        """draft, scheduled or completed -> running. False: it was in another state."""
-        return self._move(
-            campaign_id,
-            (CampaignState.DRAFT, CampaignState.SCHEDULED, CampaignState.COMPLETED),
-            CampaignState.RUNNING,
-            now,
-            launched_at=to_ms(now),
-            finished_at=None,
-            archived_at=None,
+        """draft or completed -> running, or scheduled while its start lies ahead.
+
+        scheduled -> running once it does not. False: it was in another state.
+        """
+        sources = (CampaignState.DRAFT, CampaignState.COMPLETED)
+        columns: dict[str, Any] = {"launched_at": to_ms(now), "finished_at": None, "archived_at": None}
+        with self._db.write() as connection:
+            if self._waits(connection, campaign_id, now):
+                return self._move_in(
+                    connection, campaign_id, sources, CampaignState.SCHEDULED, now, **columns
+                )
+            scheduled = (*sources, CampaignState.SCHEDULED)
+            return self._move_in(connection, campaign_id, scheduled, CampaignState.RUNNING, now, **columns)
+
+    @staticmethod
+    def _waits(connection: sa.Connection, campaign_id: str, now: datetime) -> bool:
+        """Whether its start lies ahead."""
+        start = connection.execute(
+            sa.select(campaigns.c.start_at).where(campaigns.c.id == campaign_id)
+        ).scalar()
+        return start is not None and start > to_ms(now)
+
+    def start_due(self, workspace: str, now: datetime) -> list[str]:
+        """scheduled -> running for those whose start has come and whose end has not. Returns their ids."""
+        at = to_ms(now)
+        begins = (sa.or_(campaigns.c.start_at.is_(None), campaigns.c.start_at <= at),)
+        query = sa.select(campaigns.c.id).where(
+            campaigns.c.workspace == workspace, campaigns.c.state == CampaignState.SCHEDULED, *begins
         )
+        with self._db.read() as connection:
+            due = list(connection.execute(query).scalars())
+        started: list[str] = []
+        for campaign_id in due:
+            with self._db.write() as connection:
+                if self._move_in(
+                    connection,
+                    campaign_id,
+                    (CampaignState.SCHEDULED,),
+                    CampaignState.RUNNING,
+                    now,
+                    *begins,
+                    sa.or_(campaigns.c.end_at.is_(None), campaigns.c.end_at > at),
+                    detail="its start has come",
+                ):
+                    started.append(campaign_id)
+        return started
+
+    def past_end(self, workspace: str, now: datetime) -> list[Campaign]:
+        """Launched campaigns whose end has come and that are not completed yet."""
+        query = sa.select(campaigns).where(
+            campaigns.c.workspace == workspace, campaigns.c.state.in_(_ENDS), campaigns.c.end_at <= to_ms(now)
+        )
+        with self._db.read() as connection:
+            return [_campaign(row) for row in connection.execute(query)]
+
+    def expire(self, campaign_id: str, now: datetime) -> int:
+        """pending -> expired for the leads of a campaign whose end has come. Returns how many."""
+        with self._db.write() as connection:
+            # A later end that is set at this very moment keeps its leads waiting.
+            ended = connection.execute(
+                sa.select(campaigns.c.id)
+                .where(campaigns.c.id == campaign_id, campaigns.c.end_at <= to_ms(now))
+                .with_for_update()
+            ).first()
+            if ended is None:
+                return 0
+            connection.execute(
+                sa.text(
+                    "INSERT INTO events (at, at_real, campaign_id, lead_id, subject, from_state, to_state)"
+                    " SELECT :now, :real, campaign_id, id, 'lead', state, 'expired' FROM leads"
+                    " WHERE campaign_id = :id AND state = 'pending'"
+                ),
+                {"now": to_ms(now), "real": real_ms(), "id": campaign_id},
+            )
+            moved = connection.execute(
+                sa.update(leads)
+                .where(leads.c.campaign_id == campaign_id, leads.c.state == LeadState.PENDING)
+                .values(state=LeadState.EXPIRED)
+            )
+        return moved.rowcount
 
     def pause(self, campaign_id: str, reason: str, now: datetime) -> bool:
         """running or scheduled -> paused, with the reason; a pause of the breaker becomes one that lasts.
@@ -140,23 +226,71 @@ class CampaignRows:
         False: it was in another state.
         """
         with self._db.write() as connection:
-            lasting = connection.execute(
-                sa.update(campaigns)
-                .where(campaigns.c.id == campaign_id, campaigns.c.resume_at.is_not(None))
-                .values(resume_at=None, reason=reason)
+            return self._pause_in(connection, campaign_id, reason, now)
+
+    def pause_all(self, reason: str, now: datetime) -> list[str]:
+        """`pause` for every campaign of every account, in one transaction. Returns the ids of those that it paused."""
+        goes_on = sa.or_(
+            campaigns.c.state.in_((CampaignState.RUNNING, CampaignState.SCHEDULED)),
+            campaigns.c.resume_at.is_not(None),
+        )
+        with self._db.write() as connection:
+            found = connection.execute(sa.select(campaigns.c.id).where(goes_on).order_by(campaigns.c.id))
+            return [
+                campaign_id
+                for campaign_id in found.scalars().all()
+                if self._pause_in(connection, campaign_id, reason, now)
+            ]
+
+    def _pause_in(self, connection: sa.Connection, campaign_id: str, reason: str, now: datetime) -> bool:
+        lasting = connection.execute(
+            sa.update(campaigns)
+            .where(campaigns.c.id == campaign_id, campaigns.c.resume_at.is_not(None))
+            .values(resume_at=None, reason=reason)
+        )
+        if lasting.rowcount:
+            return True
+        sources = (CampaignState.RUNNING, CampaignState.SCHEDULED)
+        return self._move_in(
+            connection, campaign_id, sources, CampaignState.PAUSED, now, detail=reason, reason=reason
+        )
+
+    def recycle(self, campaign_id: str, outcomes: Sequence[str], now: datetime) -> int:
+        """reached or exhausted -> pending for the leads whose last outcome is one of these. Returns how many.
+
+        Their attempts stay, and count for every cap; the budget of the retry policy begins anew.
+        """
+        at = to_ms(now)
+        chosen = (
+            leads.c.campaign_id == campaign_id,
+            leads.c.state.in_((LeadState.REACHED, LeadState.EXHAUSTED)),
+            leads.c.outcome.in_(list(outcomes)),
+        )
+        with self._db.write() as connection:
+            connection.execute(
+                sa.insert(events).from_select(
+                    ["at", "at_real", "campaign_id", "lead_id", "subject", "from_state", "to_state", "detail"],
+                    sa.select(
+                        sa.literal(at), sa.literal(real_ms()), leads.c.campaign_id, leads.c.id, sa.literal("lead"),
+                        leads.c.state, sa.literal(LeadState.PENDING.value), sa.literal("recycled"),
+                    ).where(*chosen),
+                )
+            )  # fmt: skip
+            moved = connection.execute(
+                sa.update(leads)
+                .where(*chosen)
+                .values(state=LeadState.PENDING, next_attempt_at=at, recycled_at=at)
             )
-            if lasting.rowcount:
-                return True
-            sources = (CampaignState.RUNNING, CampaignState.SCHEDULED)
-            return self._move_in(
-                connection, campaign_id, sources, CampaignState.PAUSED, now, detail=reason, reason=reason
-            )
+        return moved.rowcount
 
     def resume(self, campaign_id: str, now: datetime) -> bool:
-        """paused -> running, by an operator. False: it was not paused."""
-        return self._move(
-            campaign_id, (CampaignState.PAUSED,), CampaignState.RUNNING, now, reason=None, trips=0
-        )
+        """paused -> running, or scheduled while its start lies ahead, by an operator. False: it was not paused."""
+        with self._db.write() as connection:
+            waits = self._waits(connection, campaign_id, now)
+            to = CampaignState.SCHEDULED if waits else CampaignState.RUNNING
+            return self._move_in(
+                connection, campaign_id, (CampaignState.PAUSED,), to, now, reason=None, trips=0
+            )
 
     def trip(self, campaign_id: str, reason: str, resume_at: datetime, now: datetime) -> bool:
         """running -> paused by the breaker, until `resume_at`. False: it was not running."""
@@ -263,7 +397,10 @@ class CampaignRows:
         return len(moved)
 
     def complete_if_done(self, campaign_id: str, now: datetime) -> bool:
-        """running -> completed when no lead is pending or in flight and no attempt is open."""
+        """running -> completed when no lead is pending or in flight and no attempt is open.
+
+        After its end, a paused or scheduled campaign completes as well.
+        """
         unfinished = (
             sa.select(leads.c.id)
             .where(
@@ -290,13 +427,15 @@ class CampaignRows:
             return self._move_in(
                 connection,
                 campaign_id,
-                (CampaignState.RUNNING,),
+                _ENDS,
                 CampaignState.COMPLETED,
                 now,
+                sa.or_(campaigns.c.state == CampaignState.RUNNING, campaigns.c.end_at <= to_ms(now)),
                 sa.not_(unfinished),
                 sa.not_(open_attempts),
                 sa.not_(moving),
                 finished_at=to_ms(now),
+                reason=None,
             )
 
     def _move(

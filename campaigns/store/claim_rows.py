@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from campaigns.domain.clock import to_ms
 from campaigns.domain.entities import Allowed, Callee, Refused
+from campaigns.domain.fairness import Shares
 from campaigns.domain.pacing import Demand, Group, Segment, Slots, deal
 from campaigns.domain.states import AttemptState, CampaignState, LeadState
 from campaigns.store.database import Database
@@ -159,9 +160,9 @@ class ClaimRows:
         claimed = Claimed()
         with self._db.write() as connection:
             # On PostgreSQL this row lock is the account-level lock; SQLite's write lock is one already.
-            connection.execute(
-                sa.select(workspaces.c.name).where(workspaces.c.name == workspace).with_for_update()
-            )
+            remembered = connection.execute(
+                sa.select(workspaces.c.shares).where(workspaces.c.name == workspace).with_for_update()
+            ).scalar()
             own: dict[str, int] = {}
             open_numbers = 0
             for campaign_id, state, count in connection.execute(_OWN, {"workspace": workspace}):
@@ -206,12 +207,31 @@ class ClaimRows:
                 demands.append(
                     Demand(plan.campaign_id, plan.weight, len(kept), in_progress, plan.cap, served_at)
                 )
-            shares = deal(free, demands)
+            shares = self._deal(connection, workspace, remembered or "{}", free, demands, at)
             ids: list[str] = []
             for plan in plans:
                 chosen = candidates.get(plan.campaign_id, [])[: shares.get(plan.campaign_id, 0)]
                 ids.extend(self._insert(connection, workspace, plan, chosen, at, lease_ms))
         return Claimed(ids, dict(refused))
+
+    @staticmethod
+    def _deal(
+        connection: sa.Connection,
+        workspace: str,
+        remembered: str,
+        free: int,
+        demands: Sequence[Demand],
+        at: int,
+    ) -> dict[str, int]:
+        """The free lines for each campaign; what it had above its share so far counts, and is kept."""
+        before = Shares.from_json(remembered)
+        dealt = deal(free, demands, before.debts_at(at))
+        after = before.after(free, demands, dealt, at)
+        if after.surplus != before.surplus:
+            connection.execute(
+                sa.update(workspaces).where(workspaces.c.name == workspace).values(shares=after.to_json())
+            )
+        return dealt
 
     @staticmethod
     def _probe(

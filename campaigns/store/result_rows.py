@@ -113,7 +113,9 @@ class ResultRows:
         """
         with self._db.read() as connection:
             row = connection.execute(
-                sa.select(attempts, campaigns.c.options, leads.c.zones, leads.c.jurisdictions)
+                sa.select(
+                    attempts, campaigns.c.options, leads.c.zones, leads.c.jurisdictions, leads.c.recycled_at
+                )
                 .join(campaigns, campaigns.c.id == attempts.c.campaign_id)
                 .join(leads, leads.c.id == attempts.c.lead_id)
                 .where(attempts.c.id == attempt_id, attempts.c.state == AttemptState.ENDED)
@@ -122,7 +124,12 @@ class ResultRows:
                 return None
             earlier = connection.execute(
                 sa.select(attempts.c.outcome, attempts.c.charged)
-                .where(attempts.c.lead_id == row.lead_id, attempts.c.state == AttemptState.SETTLED)
+                .where(
+                    attempts.c.lead_id == row.lead_id,
+                    attempts.c.state == AttemptState.SETTLED,
+                    # What was before a recycling counts for the caps, not for the retry policy.
+                    attempts.c.claimed_at >= (row.recycled_at or 0),
+                )
                 .order_by(attempts.c.settled_at)
             )
             history = [(Outcome(outcome), bool(charged)) for outcome, charged in earlier]

@@ -12,6 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from campaigns.domain.jobs import OPEN_RUN, Cause, JobState, Misfire, Overlap, RunState
 from campaigns.domain.outcomes import Outcome
 from campaigns.domain.states import (
     FINAL_CAMPAIGN,
@@ -90,6 +91,8 @@ workspaces = sa.Table(
     sa.Column("poll_credit", sa.Float, nullable=False, server_default="0"),
     # The virtual clock of a simulated run in progress, as `domain.clock.parse_clock` reads it.
     sa.Column("clock", sa.Text),
+    # What each campaign was lately above its fair share of the lines; see `domain.pacing.Shares`.
+    sa.Column("shares", sa.Text, nullable=False, server_default="{}"),
 )
 
 campaigns = sa.Table(
@@ -110,6 +113,9 @@ campaigns = sa.Table(
     _ms("finished_at"),
     # Out of sight for `status`, with everything kept.
     _ms("archived_at"),
+    # Of the options, as instants.
+    _ms("start_at"),
+    _ms("end_at"),
     sa.CheckConstraint(f"state IN ({listed(CampaignState)})", name="state"),
     sa.CheckConstraint("state <> 'paused' OR reason IS NOT NULL", name="paused_has_reason"),
     sa.CheckConstraint("resume_at IS NULL OR state = 'paused'", name="only_paused_resume"),
@@ -186,6 +192,8 @@ leads = sa.Table(
     sa.Column("succeeded", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("hold_code", sa.Text),
     sa.Column("hold_remedy", sa.Text),
+    # Since when the retry policy's budget counts, where an operator started a further pass.
+    _ms("recycled_at"),
     sa.Column("external_id", sa.Text, nullable=False),
     sa.Column("agent_id", sa.Text, nullable=False),
     sa.Column("agent_version", sa.Text, nullable=False),
@@ -434,6 +442,63 @@ for _dialect, _statements in EVIDENCE_GUARDS.items():
     for _statement in _statements:
         guard = sa.DDL(_statement)  # type: ignore[no-untyped-call]
         sa.event.listen(evidence, "after_create", guard.execute_if(dialect=_dialect))
+
+#: A schedule: when files of `source` are imported and launched. config, source: absolute paths. append_to: name of the
+#: standing campaign, empty = a new one at each run.
+jobs = sa.Table(
+    "jobs",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False, unique=True),
+    sa.Column("workspace", sa.Text, sa.ForeignKey("workspaces.name"), nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("cron", sa.Text, nullable=False),
+    sa.Column("timezone", sa.Text, nullable=False),
+    sa.Column("config", sa.Text, nullable=False),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("append_to", sa.Text, nullable=False),
+    sa.Column("misfire", sa.Text, nullable=False),
+    sa.Column("overlap", sa.Text, nullable=False),
+    _ms("next_at"),
+    _ms("created_at", nullable=False),
+    sa.Column("created_by", sa.Text, nullable=False),
+    sa.CheckConstraint(f"state IN ({listed(JobState)})", name="state"),
+    sa.CheckConstraint(f"misfire IN ({listed(Misfire)})", name="misfire"),
+    sa.CheckConstraint(f"overlap IN ({listed(Overlap)})", name="overlap"),
+    sa.CheckConstraint("(state = 'active') = (next_at IS NOT NULL)", name="active_has_next"),
+    sa.Index("ix_jobs_due", "workspace", "next_at"),
+)
+
+_RUN_OPEN = sa.text(f"state IN ({listed(OPEN_RUN)})")
+
+#: One time of a job, written in the transaction that moves the job to its next time. campaign: its name, once chosen.
+#: result: JSON of what was imported. message: why it failed, was skipped, or waits.
+job_runs = sa.Table(
+    "job_runs",
+    metadata,
+    sa.Column("id", _ROW_ID, primary_key=True),
+    sa.Column("job_id", sa.Text, sa.ForeignKey("jobs.id"), nullable=False),
+    sa.Column("workspace", sa.Text, nullable=False),
+    _ms("due_at", nullable=False),
+    sa.Column("cause", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("campaign", sa.Text, nullable=False),
+    sa.Column("result", sa.Text, nullable=False),
+    sa.Column("message", sa.Text, nullable=False),
+    _ms("created_at", nullable=False),
+    _ms("started_at"),
+    _ms("finished_at"),
+    _ms("lease_until_real"),
+    # No time of a job makes two runs, whoever ticks.
+    sa.UniqueConstraint("job_id", "due_at"),
+    sa.CheckConstraint(f"cause IN ({listed(Cause)})", name="cause"),
+    sa.CheckConstraint(f"state IN ({listed(RunState)})", name="state"),
+    sa.CheckConstraint(
+        f"(state IN ({listed(set(RunState) - OPEN_RUN)})) = (finished_at IS NOT NULL)", name="finished_or_not"
+    ),
+    sa.CheckConstraint("(state = 'running') = (lease_until_real IS NOT NULL)", name="running_has_lease"),
+    sa.Index("ix_job_runs_open", "workspace", "state", sqlite_where=_RUN_OPEN, postgresql_where=_RUN_OPEN),
+)
 
 HOLDING_STATES = sorted(SLOT_HOLDING)
 OPEN_STATES = sorted(OPEN_ATTEMPT)

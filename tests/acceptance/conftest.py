@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import shutil
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from pydantic import TypeAdapter
 
 from campaigns.cli.app import main
@@ -115,6 +117,11 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
+def _nothing_to_say() -> None:
+    """Logs only what nothing in these tests says."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+
+
 @pytest.fixture
 def cli(
     tmp_path: Path,
@@ -129,7 +136,8 @@ def cli(
     shutil.copy(empty_home, made.home / "campaigns.db")
     clean_environment.setenv("CAMPAIGNS_HOME", str(made.home))
     # Logs of a run in this process would go to a stream that pytest closes.
-    clean_environment.setattr("campaigns.cli.run.configure_logs", lambda: None)
+    for module in ("run", "jobs"):
+        clean_environment.setattr(f"campaigns.cli.{module}.configure_logs", _nothing_to_say)
     opened: list[Store] = []
     real_open = Store.open
 
@@ -139,6 +147,7 @@ def cli(
 
     clean_environment.setattr(Store, "open", open_and_note)
     yield made
+    structlog.reset_defaults()
     for store in opened:
         store.close()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -105,6 +106,33 @@ def test_the_life_of_a_campaign(cli: Cli) -> None:
     assert cli.ok("resume", "spring")["state"] == "running"
     assert cli.ok("cancel", "spring")["state"] == "cancelled"
     assert cli.ok("status", "spring")["leads"]["cancelled"] == 5
+
+
+def test_a_start_by_the_clock(cli: Cli) -> None:
+    start = (datetime.now(UTC) + timedelta(days=30)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    cli.draft("spring", (), "--cps", "1", "--start-at", start)
+    assert cli.ok("launch", "spring")["state"] == "scheduled"
+    status = cli.ok("status", "spring")
+    assert status["next_event"] == {"at": start, "what": "dialing begins"}
+    said = cli("resume", "spring")
+    assert "is scheduled, not paused" in said.err
+    cli.ok("pause", "spring")
+    assert start in cli("resume", "spring").out
+    assert cli.ok("launch", "spring", "--now")["state"] == "running"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--start-at", "2027-03-01 09:00"), "zone"),
+        (("--end-at", "2001-03-01T09:00:00Z"), "past"),
+        (("--start-at", "2099-03-01T09:00:00Z"), "year"),
+        (("--start-at", "soon"), "--start-at"),
+    ],
+)
+def test_a_start_or_an_end_that_cannot_be(cli: Cli, options: tuple[str, str], words: str) -> None:
+    assert words in cli.refused("create", "spring", *options, code=2)
+    assert cli.ok("status") == []
 
 
 @pytest.mark.parametrize(

@@ -23,13 +23,14 @@ from tests.acceptance.conftest import Cli, Retell
 COMMANDS: dict[str, Any] = dict(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
 #: Those that do something, the ones of a group included, by the words that name them.
 LEAVES = {" ".join(words): command for words, command in leaves()}
-#: Those that run until they are stopped, or that the contract gives no `--json`.
-WITHOUT_JSON = {"worker", "beat", "simulator", "watch", "console"}
+#: Those that run until they are stopped, that the contract gives no `--json`, or that print
+#: nothing but JSON.
+WITHOUT_JSON = {"worker", "beat", "simulator", "watch", "console", "schema"}
 #: What the contract names and this version has.
 EXPECTED = {
     "run", "simulator", "import", "create", "launch", "pause", "resume", "cancel", "status", "export", "report",
     "audit", "leads", "resolve", "numbers", "agents", "concurrency", "worker", "beat", "doctor", "calls", "retell",
-    "web-call",
+    "web-call", "jobs",
 }  # fmt: skip
 
 

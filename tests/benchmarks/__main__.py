@@ -16,15 +16,18 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.benchmarks.beside import small_beside_large
 from tests.benchmarks.claim import claim
 from tests.benchmarks.cycle import dial_cycle_cpu
 from tests.benchmarks.dials import dials_per_second
 from tests.benchmarks.east_first import east_first
+from tests.benchmarks.fairness import fairness
 from tests.benchmarks.figure import Figure, say
 from tests.benchmarks.first_dial import first_dial
 from tests.benchmarks.gate import gate
 from tests.benchmarks.help import command_help
 from tests.benchmarks.imports import import_rate
+from tests.benchmarks.jobs import jobs
 from tests.benchmarks.looking import report, status, watch
 from tests.benchmarks.memory import memory_at_rest
 from tests.benchmarks.recovery import adoption, recovery
@@ -41,6 +44,9 @@ FIGURES: dict[str, Callable[[bool], Figure]] = {
     "gate": gate,
     "east_first": east_first,
     "import": import_rate,
+    "fairness": fairness,
+    "small_beside_large": small_beside_large,
+    "jobs": jobs,
     "help": command_help,
     "recovery": recovery,
     "adoption": adoption,

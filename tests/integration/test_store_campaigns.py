@@ -221,3 +221,29 @@ def test_a_call_in_progress_at_the_cancellation_still_ends_in_the_books(
     assert steps.settle(attempt_id, decision, "human" if state == "reached" else "no_answer")
     assert steps.lead_row(phone(1))["state"] == state
     assert steps.claim(plan(campaign_id)).attempt_ids == []
+
+
+def test_start_and_end_are_instants_and_guard_the_moves(steps: Steps) -> None:
+    rows = steps.store.campaigns
+    campaign_id = steps.draft()
+    steps.load(campaign_id, phone(1), phone(2))
+    rows.set_options(
+        campaign_id,
+        CampaignOptions(timezone=EAST, start_at="2026-03-10 12:00", end_at="2026-03-10 13:00"),
+    )
+    assert rows.launch(campaign_id, NOW)
+    found = rows.get(campaign_id)
+    assert found is not None
+    assert (found.state, found.start_at, found.end_at) == (
+        C.SCHEDULED, NOW + timedelta(hours=1), NOW + timedelta(hours=2),
+    )  # fmt: skip
+    assert rows.start_due(WORKSPACE, NOW + timedelta(minutes=59)) == []
+    assert rows.start_due("other", LATER) == []
+    assert rows.start_due(WORKSPACE, LATER) == [campaign_id]
+    assert rows.expire(campaign_id, LATER) == 0
+    end = NOW + timedelta(hours=2)
+    assert [one.id for one in rows.past_end(WORKSPACE, end)] == [campaign_id]
+    assert rows.expire(campaign_id, end) == 2
+    assert rows.expire(campaign_id, end) == 0
+    assert rows.complete_if_done(campaign_id, end)
+    assert rows.past_end(WORKSPACE, end) == []

@@ -14,6 +14,7 @@ import pytest
 
 from campaigns.services.dial import Dialed, DialResult
 from campaigns.services.dispatch import Paced
+from campaigns.services.jobs import Ticked
 from campaigns.services.reconcile import Reconciled
 from tests.faults.rig import free_port
 from workers import queues, tasks
@@ -125,7 +126,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> Sent:
 
         return send
 
-    for name in ("pace", "dial", "poll", "settle", "reconcile"):
+    for name in ("pace", "dial", "poll", "settle", "reconcile", "jobs", "job_run"):
         monkeypatch.setattr(getattr(tasks, name), "apply_async", note(name))
     monkeypatch.setattr(tasks, "app", make_app("memory://"))
     return messages
@@ -217,24 +218,56 @@ def test_settle_passes_the_id_on(
 
 
 @pytest.mark.parametrize(
-    ("changed", "done", "paces"),
-    [(0, Reconciled(), False), (1, Reconciled(), True), (0, Reconciled(freed_claims=1), True)],
+    ("begun", "changed", "done", "paces"),
+    [
+        (0, 0, Reconciled(), False),
+        (1, 0, Reconciled(), True),
+        (0, 1, Reconciled(), True),
+        (0, 0, Reconciled(freed_claims=1), True),
+    ],
 )
 def test_reconcile_paces_when_something_was_put_right(
-    monkeypatch: pytest.MonkeyPatch, sent: Sent, changed: int, done: Reconciled, paces: bool
+    monkeypatch: pytest.MonkeyPatch, sent: Sent, begun: int, changed: int, done: Reconciled, paces: bool
 ) -> None:
+    clocked = returns(monkeypatch, tasks.launching, "by_the_clock", begun)
     watched = returns(monkeypatch, tasks.breaker, "watch_over", changed)
     reconciled = returns(monkeypatch, tasks.reconciling, "reconcile", done)
     tasks.reconcile()
-    assert len(watched) == len(reconciled) == 1
+    assert len(clocked) == len(watched) == len(reconciled) == 1
     assert sent == ([("pace", (), {"expires": 1.0})] if paces else [])
+
+
+@pytest.mark.parametrize("again_in", [None, 0.25])
+def test_a_tick_of_the_jobs_tells_their_runs_and_comes_again_on_time(
+    monkeypatch: pytest.MonkeyPatch, sent: Sent, again_in: float | None
+) -> None:
+    returns(monkeypatch, tasks.scheduling, "tick", Ticked([3, 4], again_in))
+    tasks.jobs()
+    again = [("jobs", (), {"countdown": 0.25, "expires": 1.25})] if again_in else []
+    assert sent == [("job_run", (3,), {}), ("job_run", (4,), {}), *again]
+
+
+@pytest.mark.parametrize("ended", [None, "a run"])
+def test_a_run_that_was_done_paces_and_makes_room_for_the_next(
+    monkeypatch: pytest.MonkeyPatch, sent: Sent, ended: str | None
+) -> None:
+    monkeypatch.setattr(tasks.job_runs.Runner, "of", lambda context: "runner")
+    calls = returns(monkeypatch, tasks.job_runs, "perform", ended)
+    tasks.job_run(7)
+    assert calls == [("runner", 7)]
+    assert sent == ([("pace", (), {"expires": 1.0}), ("jobs", (), {"expires": 1.0})] if ended else [])
 
 
 def test_housekeeping_folds_the_log_back(context: SimpleNamespace) -> None:
     done: list[str] = []
-    context.store = SimpleNamespace(database=SimpleNamespace(checkpoint=lambda: done.append("folded")))
+    context.store = SimpleNamespace(
+        database=SimpleNamespace(checkpoint=lambda: done.append("folded")),
+        imports=SimpleNamespace(resume=lambda: done.append("resumed")),
+        suppressions=SimpleNamespace(expire=lambda now: done.append("expired")),
+    )
+    context.clock = SimpleNamespace(now=lambda: None)
     tasks.housekeeping()
-    assert done == ["folded"]
+    assert done == ["resumed", "expired", "folded"]
 
 
 # -- a broker that is away

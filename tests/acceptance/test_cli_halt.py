@@ -1,0 +1,74 @@
+"""`pause --all`, `--stop-calls` and `recycle` as a user types them."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from datetime import UTC, datetime
+
+import pytest
+import sqlalchemy as sa
+
+from campaigns.store import Store
+from tests.acceptance.conftest import Cli
+
+
+def test_all_campaigns_are_paused_at_once(cli: Cli) -> None:
+    for name in ("spring", "autumn"):
+        cli.draft(name, (), "--cps", "1")
+        cli.ok("launch", name)
+    cli.ok("create", "draft")
+    done = cli.ok("pause", "--all")
+    assert done == {
+        "paused": ["spring", "autumn"], "stopped_calls": [], "not_stopped": {}, "unknown_dials": 0,
+    }  # fmt: skip
+    assert {one["campaign"]: one["state"] for one in cli.ok("status")} == {
+        "spring": "paused", "autumn": "paused", "draft": "draft",
+    }  # fmt: skip
+    assert "nothing was running" in cli("pause", "--all").out
+    assert cli.ok("pause", "--all", "--stop-calls")["stopped_calls"] == []
+    assert cli.ok("pause", "spring", "--stop-calls")["paused"] == []
+    assert cli.ok("resume", "spring")["state"] == "running"
+
+
+def test_jobs_that_go_on_are_named(cli: Cli) -> None:
+    (cli.folder / "inbox").mkdir()
+    cli.ok("jobs", "add", "daily", "--cron", "0 9 * * *", "--timezone", "UTC", "--source", "inbox")
+    said = cli("pause", "--all")
+    assert "daily" in said.out + said.err
+
+
+@pytest.mark.parametrize("arguments", [(), ("spring", "--all")])
+def test_what_is_to_be_paused_must_be_said(cli: Cli, arguments: tuple[str, ...]) -> None:
+    cli.draft()
+    assert "--all" in cli.refused("pause", *arguments, code=2)
+
+
+def test_recycle(cli: Cli) -> None:
+    cli.draft("spring", (), "--cps", "1")
+    for outcomes in ("human", "do_not_call", "sometimes", "", "no_answer,human"):
+        assert "no_answer" in cli.refused("recycle", "spring", "--outcomes", outcomes, code=2)
+    assert "no lead of spring" in cli.refused("recycle", "spring", "--outcomes", "no_answer, machine")
+    cli.ok("cancel", "spring")
+    assert "cancelled" in cli.refused("recycle", "spring", "--outcomes", "no_answer")
+
+
+@pytest.mark.parametrize("workspace", ["retell", "simulator"])
+def test_recycled_leads_wait_and_the_campaign_goes_on_where_it_can(cli: Cli, workspace: str) -> None:
+    cli.draft("spring", (), "--cps", "1")
+    cli.ok("launch", "spring")
+    with closing(Store.open(f"sqlite:///{cli.home / 'campaigns.db'}")) as store:
+        with store.database.write() as connection:
+            connection.execute(sa.text("UPDATE leads SET state = 'exhausted', outcome = 'no_answer'"))
+            connection.execute(
+                sa.text("INSERT INTO workspaces (name) VALUES ('simulator') ON CONFLICT DO NOTHING")
+            )
+            connection.execute(sa.text(f"UPDATE campaigns SET workspace = '{workspace}'"))
+        found = store.campaigns.by_name("spring")
+        assert found is not None
+        assert store.campaigns.complete_if_done(found.id, datetime.now(UTC))
+    done = cli.ok("recycle", "spring", "--outcomes", "no_answer,busy")
+    state = "running" if workspace == "retell" else "completed"
+    assert done == {
+        "campaign": "spring", "outcomes": ["no_answer", "busy"], "recycled": 5, "state": state,
+    }  # fmt: skip
+    assert cli.ok("status", "spring")["leads"]["pending"] == 5
