@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from campaigns.domain.clock import SystemClock
 from campaigns.services.dial import Dialed, DialResult
 from campaigns.services.dispatch import Paced
 from campaigns.services.reconcile import Reconciled
@@ -230,11 +231,19 @@ def test_reconcile_paces_when_something_was_put_right(
     assert sent == ([("pace", (), {"expires": 1.0})] if paces else [])
 
 
-def test_housekeeping_folds_the_log_back(context: SimpleNamespace) -> None:
+def test_housekeeping_does_all_its_parts(
+    context: SimpleNamespace,
+) -> None:
     done: list[str] = []
-    context.store = SimpleNamespace(database=SimpleNamespace(checkpoint=lambda: done.append("folded")))
+    context.store = SimpleNamespace(
+        imports=SimpleNamespace(resume=lambda: done.append("finished")),
+        suppressions=SimpleNamespace(expire=lambda now: done.append("expired")),
+        database=SimpleNamespace(checkpoint=lambda: done.append("folded")),
+        reports=SimpleNamespace(fold_tallies=lambda: done.append("tallied")),
+    )
+    context.clock = SystemClock()
     tasks.housekeeping()
-    assert done == ["folded"]
+    assert done == ["finished", "expired", "folded", "tallied"]
 
 
 # -- a broker that is away
