@@ -148,5 +148,5 @@ def test_a_further_pass_keeps_history_and_begins_the_budget_anew(world: World) -
     assert world.pace() == []
     world.after(hours=24)
     assert len(world.dial_all()) == 1
-    told = [one["detail"] for one in world.store.reports.events(campaign.id, 200)]
+    told = [one["detail"] for one in world.store.listings.events(campaign.id, 200)]
     assert told.count("recycled") == 1

@@ -68,7 +68,7 @@ def test_two_ticks_at_once_start_it_once(world: World) -> None:
     world.after(hours=2)
     won = [world.store.campaigns.start_due(WORKSPACE, world.clock.now()) for _ in range(2)]
     assert won == [[made.id], []]
-    told = world.store.reports.events(made.id, 10)
+    told = world.store.listings.events(made.id, 10)
     assert [one["to_state"] for one in told if one["subject"] == "campaign"] == [
         "running", "scheduled", "draft",
     ]  # fmt: skip
@@ -135,7 +135,7 @@ def test_at_its_end_who_was_not_dialed_expires_and_calls_in_progress_finish(worl
     assert state(world, made) == "completed"
     assert world.attempt(called)["state"] == "settled"
     assert tick(world) == 0
-    expired = [one for one in world.store.reports.events(made.id, 50) if one["to_state"] == "expired"]
+    expired = [one for one in world.store.listings.events(made.id, 50) if one["to_state"] == "expired"]
     assert len(expired) == 2
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from campaigns.domain.clock import SystemClock
 from campaigns.services.dial import Dialed, DialResult
 from campaigns.services.dispatch import Paced
 from campaigns.services.jobs import Ticked
@@ -258,16 +259,19 @@ def test_a_run_that_was_done_paces_and_makes_room_for_the_next(
     assert sent == ([("pace", (), {"expires": 1.0}), ("jobs", (), {"expires": 1.0})] if ended else [])
 
 
-def test_housekeeping_folds_the_log_back(context: SimpleNamespace) -> None:
+def test_housekeeping_does_all_its_parts(
+    context: SimpleNamespace,
+) -> None:
     done: list[str] = []
     context.store = SimpleNamespace(
-        database=SimpleNamespace(checkpoint=lambda: done.append("folded")),
-        imports=SimpleNamespace(resume=lambda: done.append("resumed")),
+        imports=SimpleNamespace(resume=lambda: done.append("finished")),
         suppressions=SimpleNamespace(expire=lambda now: done.append("expired")),
+        database=SimpleNamespace(checkpoint=lambda: done.append("folded")),
+        reports=SimpleNamespace(fold_tallies=lambda: done.append("tallied")),
     )
-    context.clock = SimpleNamespace(now=lambda: None)
+    context.clock = SystemClock()
     tasks.housekeeping()
-    assert done == ["resumed", "expired", "folded"]
+    assert done == ["finished", "expired", "folded", "tallied"]
 
 
 # -- a broker that is away
