@@ -70,7 +70,7 @@ def test_two_ticks_at_once_start_it_once(world: World) -> None:
     assert won == [[made.id], []]
     told = world.store.listings.events(made.id, 10)
     assert [one["to_state"] for one in told if one["subject"] == "campaign"] == [
-        "running", "scheduled", "draft",
+        "draft", "scheduled", "running",
     ]  # fmt: skip
 
 
