@@ -58,9 +58,12 @@ MENDABLE = "l.state = 'held' AND l.attempts = 0 AND l.hold_code <> 'unresolved_a
 
 _KEEP_FIRST = " ON CONFLICT (phone, campaign_id) DO NOTHING"
 
-#: Seconds that a turn should hold the write lock; a claim may have to wait for one.
-_TURN = 0.05
-_FEWEST, _MOST = 200, 40_000
+#: Seconds that a turn should hold the write lock; a claim may have to wait for one. Numbers come in no order, and each
+#: changes a page of their index: the longer a turn, the more of them share a page, which is most of what a move costs.
+_TURN = 0.2
+_FEWEST, _MOST = 500, 20_000
+#: KiB of pages that a turn may change before it has to write some of them twice.
+_PAGES = 65_536
 #: Rows of one INSERT: beyond it nothing is gained.
 _TOGETHER = 200
 #: Batches that may wait for the staging thread; more would only take memory.
@@ -225,6 +228,10 @@ def move(
     try:
         # Folding the log back is work of its own between the turns, not of whoever commits next.
         driver.execute("PRAGMA wal_autocheckpoint=0")
+        # A turn is flushed after it, by the checkpoint or by whoever commits next: nothing built upon it is on disk
+        # before it is. What a power failure takes is still in the stage, and `moved` goes with it.
+        driver.execute("PRAGMA synchronous=NORMAL")
+        driver.execute(f"PRAGMA cache_size=-{_PAGES}")
         driver.execute("ATTACH ? AS stage", (str(path),))
         sizes = {
             table: int(driver.execute(f"SELECT coalesce(max(rowid) + 1, 0) FROM stage.{table}").fetchone()[0])
