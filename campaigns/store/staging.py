@@ -60,8 +60,10 @@ _KEEP_FIRST = " ON CONFLICT (phone, campaign_id) DO NOTHING"
 
 #: Seconds that a turn should hold the write lock; a claim may have to wait for one. Numbers come in no order, and each
 #: changes a page of their index: the longer a turn, the more of them share a page, which is most of what a move costs.
-_TURN = 0.2
+_TURN = 0.25
 _FEWEST, _MOST = 500, 20_000
+#: A block of rows is as much work as so many leads.
+_BLOCK = 64
 #: KiB of pages that a turn may change before it has to write some of them twice.
 _PAGES = 65_536
 #: Rows of one INSERT: beyond it nothing is gained.
@@ -239,14 +241,16 @@ def move(
         }
         total = sum(sizes.values())
         [done] = driver.execute("SELECT moved FROM files WHERE id = ?", (file_id,)).fetchone()
-        size = 1_000
+        size, slowest = 1_000, 0.0
         while done < total:
             table, first = _place(sizes, done)
-            # A block is as large as many leads.
-            count = min(max(1, size // 64) if table == "file_rows" else size, sizes[table] - first)
+            weight = _BLOCK if table == "file_rows" else 1
+            count = min(max(1, size // weight), sizes[table] - first)
             took = _turn(database, driver, file_id, table, first, count, done + count)
             done += count
-            size = max(_FEWEST, min(_MOST, int(size * max(0.5, min(2.0, _TURN / took)))))
+            # By the slowest of late: on a busy machine one turn says little of the next.
+            slowest = max(took / max(_FEWEST, count * weight), slowest * 0.8)
+            size = max(_FEWEST, min(_MOST, 2 * size, int(_TURN / slowest)))
             progress(done, total)
             driver.execute("PRAGMA wal_checkpoint(PASSIVE)")
             _let_others_in()
