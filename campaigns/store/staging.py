@@ -65,7 +65,7 @@ _FEWEST, _MOST = 500, 20_000
 #: A block of rows is as much work as so many leads.
 _BLOCK = 64
 #: KiB of pages that a turn may change before it has to write some of them twice.
-_PAGES = 65_536
+_PAGES = 32_768
 #: Rows of one INSERT: beyond it nothing is gained.
 _TOGETHER = 200
 #: Batches that may wait for the staging thread; more would only take memory.
