@@ -12,7 +12,7 @@ import typer
 from campaigns.cli import options as given
 from campaigns.cli.drafts import new_campaign
 from campaigns.cli.import_bar import import_bar
-from campaigns.cli.output import Output
+from campaigns.cli.output import NEEDS_A_PERSON, Output
 from campaigns.domain.entities import CampaignOptions
 from campaigns.domain.errors import CampaignsError, UsageError
 from campaigns.leads import ReadOptions
@@ -66,6 +66,8 @@ def import_leads(
 ) -> None:
     """Import a lead list: .csv, .tsv, .csv.gz, .zip with one of them, .xlsx, or - for standard input.
 
+    Exit code 3 when rows are held for a person, with --dry-run too.
+
     Example: campaigns import leads.csv --campaign spring --dry-run
     """
     settings, out = load_settings(), Output(as_json)
@@ -96,7 +98,7 @@ def import_leads(
             again=again,
             rejects_to=rejects,
         )
-        if summary.again and sys.stdin.isatty() and str(file) != "-":
+        if summary.again and sys.stdin.isatty() and file.is_file():
             question = f"{summary.file} was imported before. Read it once more, for what is new in it?"
             if typer.confirm(question, err=True):
                 summary = import_with_progress(
@@ -109,6 +111,8 @@ def import_leads(
         show_preview(out, summary)
     show_import(out, summary, dry_run)
     out.document(summary.counts())
+    if summary.held:
+        raise typer.Exit(NEEDS_A_PERSON)
 
 
 def import_with_progress(

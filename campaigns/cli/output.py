@@ -76,15 +76,17 @@ class Output:
             self.line(text)
 
     def line(self, text: str) -> None:
-        self.console.print(text, markup=False, soft_wrap=True)
+        self.console.print(printable(text), markup=False, soft_wrap=True)
 
     def headline(self, name: str, text: str) -> None:
-        self.console.print(f"[bold]{escape(name)}[/]  {escape(text)}")
+        self.console.print(f"[bold]{escape(printable(name))}[/]  {escape(printable(text))}")
 
     def spoken(self, speaker: str, words: str) -> None:
         """A line of a conversation."""
         style = "bold cyan" if speaker == "Agent" else "bold"
-        self.console.print(f"[{style}]{escape(f'{speaker:>5}')}[/]:  {escape(words)}", soft_wrap=True)
+        self.console.print(
+            f"[{style}]{escape(f'{speaker:>5}')}[/]:  {escape(printable(words))}", soft_wrap=True
+        )
 
     def fields(self, document: Any, leave_out: Sequence[str] = ()) -> None:
         """A document as a list of its fields."""
@@ -102,18 +104,27 @@ class Output:
         """whole: columns that are never broken into lines, the others are folded."""
         if title:
             # Not as the table's own: it would be broken at the width of a narrow one.
-            self.console.print(f"[bold]{escape(title)}[/]")
+            self.console.print(f"[bold]{escape(printable(title))}[/]")
         table = Table(box=None, pad_edge=False)
         for number, column in enumerate(columns):
             # What a person copies stays in one line.
             table.add_column(
-                column, overflow="fold", no_wrap=number == 0 or column in ("to", "phone", *whole)
+                escape(printable(column)),
+                overflow="fold",
+                no_wrap=number == 0 or column in ("to", "phone", *whole),
             )
         for row in rows:
             table.add_row(
                 *(value if not isinstance(value, int | float) else f"{value:,}" for value in map(_cell, row))
             )
         self.console.print(table)
+
+
+def printable(text: str) -> str:
+    """What a file or a provider wrote, without what a terminal would obey: escape codes, direction marks."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() or char in "\n\t" else "\ufffd" for char in text)
 
 
 def _plain(value: Any) -> Any:
@@ -126,7 +137,7 @@ def _cell(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     # What a file or a provider wrote must not be read as markup.
-    style, text = STATE_STYLES.get(value), escape(value)
+    style, text = STATE_STYLES.get(value), escape(printable(value))
     return f"[{style}]{text}[/]" if style else text
 
 
@@ -177,5 +188,6 @@ def _known(error: Exception) -> tuple[str, str, int] | None:
 
 def _tell(stream: TextIO, message: str, remedy: str, code: int) -> int:
     # One line, whatever a library put into its message.
-    stream.write("error: " + " ".join(f"{message}{'; ' + remedy if remedy else ''}".split()) + "\n")
+    text = " ".join(f"{message}{'; ' + remedy if remedy else ''}".split())
+    stream.write(f"error: {printable(text)}\n")
     return code

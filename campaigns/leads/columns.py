@@ -38,6 +38,9 @@ ALSO_VARIABLES = frozenset({"zip", "state", "country"})
 
 # A column holds phones if at least this share of its filled cells are numbers.
 _MOSTLY = 0.5
+# What a message shows of a header.
+_LISTED = 20
+_LONGEST_NAME = 40
 _DIGITS_OF_A_NUMBER = re.compile(r"[+(]?\d[\d\s().\-]{7,}", re.ASCII)
 
 
@@ -77,6 +80,13 @@ def name_columns(cells: Sequence[str]) -> tuple[str, ...]:
         taken.add(name)
         names.append(name)
     return tuple(names)
+
+
+def listed(names: Sequence[str]) -> str:
+    """Column names for a message, which stays one even if they are a thousand, or a page each."""
+    more = len(names) - _LISTED
+    shown = [name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}..." for name in names[:_LISTED]]
+    return ", ".join(shown) + (f" and {more:,} more" if more > 0 else "")
 
 
 def recognise_columns(
@@ -125,7 +135,7 @@ def _mapped(header: Sequence[str], mapping: Mapping[str, str]) -> dict[str, int]
         elif _key(wanted) and keys.count(_key(wanted)) == 1:
             index[name] = keys.index(_key(wanted))
         else:
-            raise LeadFileError(f"The file has no column {column!r}", f"Its columns are {', '.join(header)}")
+            raise LeadFileError(f"The file has no column {column!r}", f"Its columns are {listed(header)}")
     return index
 
 
@@ -149,11 +159,11 @@ def _phone_column(
     if several:
         names = [header[p] for p in several]
         raise LeadFileError(
-            f"Several columns could be the phone: {', '.join(names)}",
+            f"Several columns could be the phone: {listed(names)}",
             f"Say which with --map phone=COLUMN, such as --map phone={_quoted(names[0])}",
         )
     raise LeadFileError(
-        f"No column holds phone numbers. The columns are {', '.join(header)}",
+        f"No column holds phone numbers. The columns are {listed(header)}",
         "Name one of them phone_number, or say which with --map phone=COLUMN",
     )
 

@@ -6,6 +6,7 @@ The whole file is examined, never its head alone: the one accent that decides ma
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +30,11 @@ _NOT_TEXT = (
 )
 #: No line of a list is longer; a file of one endless line must not fill the memory.
 LONGEST_LINE = 4 << 20
+# Control characters that no list has, and how many of them, and which share, make a file binary. Not NUL and Ctrl-Z,
+# which are dropped.
+_CONTROLS = re.compile(r"[\x01-\x08\x0e-\x19\x1b-\x1f\x7f]")
+_MOST_CONTROLS = 30
+_BINARY_FROM = 0.05
 # Bytes that are no UTF-8 beside characters that are: damage if they are few, another encoding otherwise.
 _DAMAGED_AT_MOST = 0.2
 
@@ -58,7 +64,10 @@ def recognise_encoding(path: Path) -> Decoding:
                 return Decoding(encoding)
         even, odd = head[0::2].count(0), head[1::2].count(0)
         if max(even, odd) * 10 > len(head) * 3 and min(even, odd) * 10 < len(head):
-            return Decoding("utf-16-be" if even > odd else "utf-16-le")
+            encoding = "utf-16-be" if even > odd else "utf-16-le"
+            _check_text(path, head, encoding)
+            return Decoding(encoding)
+    _check_text(path, head, "cp1252")
     good, bad = _utf8_census(path)
     if not bad:
         return Decoding("utf-8")
@@ -70,6 +79,16 @@ def recognise_encoding(path: Path) -> Decoding:
         "cp1252",
         "the file is no UTF-8 and was read as Windows-1252; if accents look wrong, name its encoding",
     )
+
+
+def _check_text(path: Path, head: bytes, encoding: str) -> None:
+    """Raises LeadFileError for a beginning that is full of what no text has: a picture, a program."""
+    text = head.decode(encoding, "replace")
+    controls = len(_CONTROLS.findall(text))
+    if controls > _MOST_CONTROLS and controls > len(text) * _BINARY_FROM:
+        raise LeadFileError(
+            f"{path.name} holds binary data, not text", "Export the list as CSV (UTF-8) and use that"
+        )
 
 
 def check_lines(path: Path) -> None:

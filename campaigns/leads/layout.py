@@ -14,6 +14,8 @@ from campaigns.leads.rows import LeadFileError
 
 _SAMPLE_CHARS = 256 * 1024
 _SAMPLE_RECORDS = 300
+# However long they are: a header, and a row to judge by.
+_FEWEST_LINES = 4
 _JUDGED_RECORDS = 60
 _HEADER_WITHIN = 20
 #: More is no list, and every row would take a page.
@@ -113,7 +115,7 @@ def _head_of(lines: Iterable[str]) -> tuple[list[str], bool]:
     head: list[str] = []
     chars = 0
     for line in lines:
-        if chars > _SAMPLE_CHARS:
+        if chars > _SAMPLE_CHARS and len(head) >= _FEWEST_LINES:
             return head, False
         head.append(line)
         chars += len(line)

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from campaigns.domain.cells import text_of
 from campaigns.leads.batches import LeadBatch, PlainRows
-from campaigns.leads.columns import ALSO_VARIABLES, recognise_columns
+from campaigns.leads.columns import ALSO_VARIABLES, listed, recognise_columns
 from campaigns.leads.decoding import (
+    LONGEST_LINE,
     check_encoding,
     check_lines,
     line_reader,
@@ -117,7 +118,7 @@ class LeadFile:
             if column.casefold() == wanted:
                 return at
         raise LeadFileError(
-            f"The file has no column {name!r}, which is required", f"Its columns are {', '.join(self.header)}"
+            f"The file has no column {name!r}, which is required", f"Its columns are {listed(self.header)}"
         )
 
     @property
@@ -133,7 +134,10 @@ class LeadFile:
         """
         try:
             lines = without_sep_line(lines_of(self._path, self.encoding))
-            for record in records_of(lines, self.delimiter, len(self.header) + self._skipped_columns):
+            width = len(self.header) + self._skipped_columns
+            endless = _EndlessCell(width)
+            for record in records_of(lines, self.delimiter, width):
+                endless.watch(record.line, record.cells, record.broken)
                 if record.line > self._header_line and any(map(str.strip, record.cells)):
                     yield self._row(record)
         except (OSError, UnicodeError) as error:
@@ -173,7 +177,11 @@ class LeadFile:
             self._read_bytes += sum(map(len, found))  # of ASCII; a hint, for a progress bar
             return found
 
+        endless = _EndlessCell(width)
         for records in batches_of(lines, self.delimiter, width):
+            if records.broken or endless.open:
+                for at, cells in enumerate(records.cells):
+                    endless.watch(records.first + at, cells, at in records.broken)
             yield plain.batch(records, self._header_line, self._row)
 
     def reject(self, row: LeadRow, code: RowCode, first_line: int = 0) -> RejectedRow:
@@ -317,6 +325,42 @@ class LeadFile:
         if at is None:
             return RejectedRow(line, code, message, "", "", cells)
         return RejectedRow(line, code, message, self.header[at], cells[at], cells)
+
+
+class _EndlessCell:
+    """Megabytes after a quotation mark in which no row stands: a page pasted into a cell, and no list any more.
+
+    Each of its lines would be a row to reject.
+    """
+
+    def __init__(self, width: int) -> None:
+        self._width = width
+        self._line = 0
+        self._chars = 0
+
+    @property
+    def open(self) -> bool:
+        return self._line > 0
+
+    def watch(self, line: int, cells: Sequence[str], broken: bool) -> None:
+        """Raises LeadFileError once it is too much."""
+        if broken and not self._line:
+            self._line, self._chars = line, 0
+        elif not self._line:
+            return
+        elif not broken and (len(cells) >= self._width > 1 or any(map(_has_a_number, cells))):
+            self._line = 0
+            return
+        self._chars += 1 + sum(map(len, cells))
+        if self._chars > LONGEST_LINE:
+            raise LeadFileError(
+                f"Line {self._line} opens a cell of more than {LONGEST_LINE >> 20} MB, which is no row of a list",
+                "Remove that cell, or close its quotation mark; export the list again",
+            )
+
+
+def _has_a_number(cell: str) -> bool:
+    return sum(map(str.isdigit, cell)) >= 7
 
 
 def _checked_region(region: str) -> str:

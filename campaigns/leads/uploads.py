@@ -26,25 +26,44 @@ _MOST_SHEET = 256 << 20
 
 @contextmanager
 def plain_file(path: Path) -> Iterator[tuple[Path, Path, tuple[str, ...]]]:
-    """(the text to read, the file as it was uploaded, what to tell); `-` is standard input.
+    """(the text to read, the file as it was uploaded, what to tell); `-` is standard input, and a pipe is like it.
 
     A file that is text already is given back as it is. Raises LeadFileError for what cannot be unpacked, and OSError.
     """
-    if str(path) != "-" and not _packed(path):
+    piped = str(path) == "-" or _is_pipe(path)
+    if not piped and not _packed(path):
         yield path, path, ()
         return
     with tempfile.TemporaryDirectory(prefix="campaigns-") as folder:
         original = path
-        if str(path) == "-":
+        if piped:
+            # Read once, since what was read of a pipe is gone from it.
             original = Path(folder) / "standard input"
-            with original.open("wb") as file:
-                _copy(sys.stdin.buffer, file, _MOST_BYTES, "standard input")
+            with original.open("wb") as file, _pipe(path) as source:
+                _copy(source, file, _MOST_BYTES, original.name)
             if not _packed(original):
                 yield original, original, ()
                 return
-        target = Path(folder) / "list.csv"
+        target = Path(folder, "unpacked", original.name)  # errors name the file that the operator knows
+        target.parent.mkdir()
         notes = _unpack(original, target, original.name)
         yield target, original, notes
+
+
+def _is_pipe(path: Path) -> bool:
+    try:
+        return path.is_fifo()
+    except OSError:
+        return False  # whoever reads it says what is wrong
+
+
+@contextmanager
+def _pipe(path: Path) -> Iterator[BinaryIO]:
+    if str(path) == "-":
+        yield sys.stdin.buffer
+    else:
+        with path.open("rb") as pipe:
+            yield pipe
 
 
 def _packed(path: Path) -> bool:

@@ -71,10 +71,10 @@ class Cli:
         assert "Traceback" not in out + err
         return Said(code, out, err)
 
-    def ok(self, *arguments: str | Path) -> Any:
-        """The document of a command that must succeed."""
+    def ok(self, *arguments: str | Path, code: int = 0) -> Any:
+        """The document of a command that must succeed; 3: and say that something needs a person."""
         said = self(*arguments, "--json")
-        assert said.code == 0, said.err
+        assert said.code == code, said.err
         pin(arguments, said.out)
         return said.document
 

@@ -213,8 +213,14 @@ def test_leads_by_state(cli: Cli) -> None:
 def test_held_leads_need_a_person(cli: Cli) -> None:
     rows = ["+12125550100,Ann,Mars/Olympus", "+12125550101,Bo,America/New_York"]
     path = cli.leads(rows=rows, header="phone_number,first_name,timezone")
-    counts = cli.ok("import", path, "--campaign", "spring")
+    rehearsed = cli.ok("import", path, "--campaign", "spring", "--dry-run", code=3)
+    counts = cli.ok("import", path, "--campaign", "spring", code=3)
+    assert rehearsed == counts
     assert (counts["accepted"], counts["held"], counts["by_code"]) == (1, 1, {"unknown_timezone": 1})
+    assert (
+        cli.ok("import", cli.leads(rows=["12,Rejected", "+12125550102,Cy"]), "--campaign", "spring")["held"]
+        == 0
+    )
     said = cli("status", "spring", "--json")
     assert (said.code, said.document["leads"]["held"]) == (3, 1)
     [held] = said.document["held"]

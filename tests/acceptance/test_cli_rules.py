@@ -103,7 +103,7 @@ def test_a_number_in_two_campaigns_is_explained_in_both(cli: Cli) -> None:
 def test_a_held_lead_says_why_and_what_to_do(cli: Cli) -> None:
     cli.ok("create", "spring", "--from", "+14155550100")
     path = cli.leads("held.csv", ["+12125550100,AE"], header="phone_number,state")
-    assert cli.ok("import", path, "--campaign", "spring")["by_code"] == {"unknown_timezone": 1}
+    assert cli.ok("import", path, "--campaign", "spring", code=3)["by_code"] == {"unknown_timezone": 1}
     one = explained(cli, "+12125550100")
     assert one["lead_state"] == "held"
     assert says(one, "lead").startswith("line 2 is held, unknown_timezone: ")
