@@ -23,7 +23,7 @@ run: $(READY) ## dial a sample list against the simulator
 	$(BIN)/campaigns run $(LIST) --simulate || test $$? -eq 3
 
 test: $(READY) lint ## everything that must hold, in a few minutes
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not chaos and not bench"
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not chaos and not bench"
 
 lint: $(READY) ## style, types, layering
 	$(BIN)/ruff check .

@@ -26,7 +26,9 @@ ROWS = [f"{number},=SUM(1),{zone}" for number, zone in [
 def spring(cli: Cli) -> Cli:
     """Three pending leads, and one that is held."""
     cli.ok("create", "spring", "--from", "+14155550100")
-    cli.ok("import", cli.leads(rows=ROWS, header="phone,external_id,timezone"), "--campaign", "spring")
+    cli.ok(
+        "import", cli.leads(rows=ROWS, header="phone,external_id,timezone"), "--campaign", "spring", code=3
+    )
     return cli
 
 

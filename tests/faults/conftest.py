@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -18,16 +17,22 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "scene(of): what the test judges; runs beside the other scenes")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where tests are dealt out to processes, those of the scenes go to one."""
+    for item in items:
+        if item.get_closest_marker("scene") is not None:
+            item.add_marker(pytest.mark.xdist_group("scenes"))
+
+
 @pytest.fixture(scope="session")
 def running(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, Future[Seen]]]:
-    """The scenes of the chosen tests, all at once; none under xdist, which deals the tests out to processes."""
-    alone = "PYTEST_XDIST_WORKER" in os.environ
+    """The scenes of the chosen tests, all at once."""
     chosen: dict[str, Scene] = {}
     for item in request.session.items:
         marker = item.get_closest_marker("scene")
-        if marker is not None and not alone:
+        if marker is not None:
             chosen[item.name] = marker.kwargs["of"]
     with ThreadPoolExecutor(max(1, len(chosen))) as pool:
         yield {
@@ -37,9 +42,6 @@ def running(
 
 
 @pytest.fixture
-def seen(running: dict[str, Future[Seen]], request: pytest.FixtureRequest, tmp_path: Path) -> Seen:
+def seen(running: dict[str, Future[Seen]], request: pytest.FixtureRequest) -> Seen:
     """What the scene of this test came to."""
-    if request.node.name in running:
-        return running[request.node.name].result()
-    scene: Scene = request.node.get_closest_marker("scene").kwargs["of"]
-    return scene(tmp_path)
+    return running[request.node.name].result()

@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 
+#: One process takes the figures, where tests are dealt out to several.
+pytestmark = [pytest.mark.xdist_group("figures"), pytest.mark.timeout(400)]
+
 ROOT = Path(__file__).resolve().parents[2]
 FIGURES = (
     "slots",

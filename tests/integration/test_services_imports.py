@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from services_world import START, World, phone
 
@@ -231,6 +231,8 @@ ROWS = st.lists(
 def test_rows_are_never_lost_nor_counted_twice(
     world: World, tmp_path: Path, one: list[list[str]], two: list[list[str]], listed: list[str]
 ) -> None:
+    # A file with nothing but empty rows has no rows, and is refused.
+    assume(all(any(any(cells) for cells in rows) for rows in (one, two)))
     campaign = world.campaign(f"campaign {len(world.store.campaigns.listed())}", launch=False)
     world.sql("DELETE FROM suppressions")
     world.store.imports.suppress(listed, "list", "", START)
