@@ -12,6 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from campaigns.domain.batching import OPEN_BATCH, BatchState
 from campaigns.domain.jobs import OPEN_RUN, Cause, JobState, Misfire, Overlap, RunState
 from campaigns.domain.outcomes import Outcome
 from campaigns.domain.states import (
@@ -25,7 +26,7 @@ from campaigns.domain.states import (
 )
 
 #: The migration that this code works with; `Store.open` migrates older databases and refuses newer ones.
-HEAD_REVISION = "0005"
+HEAD_REVISION = "0007"
 
 metadata = sa.MetaData(
     naming_convention={
@@ -82,6 +83,8 @@ workspaces = sa.Table(
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("line_limit", sa.Integer),
     sa.Column("reserved_inbound", sa.Integer, nullable=False, server_default="0"),
+    # Where bursts are on: the lines that Retell's own dialer would use as well, beyond the limit.
+    sa.Column("burst_limit", sa.Integer, nullable=False, server_default="0"),
     sa.Column("foreign_seen", sa.Text, nullable=False, server_default="[]"),
     _ms("observed_real"),
     sa.Column("trouble", sa.Text),
@@ -250,6 +253,8 @@ segments = sa.Table(
 
 _OPEN = sa.text(f"state IN ({listed(OPEN_ATTEMPT)})")
 
+_BATCHED = sa.text("batch_id IS NOT NULL")
+
 attempts = sa.Table(
     "attempts",
     metadata,
@@ -291,6 +296,9 @@ attempts = sa.Table(
     sa.Column("recording_url", sa.Text),
     sa.Column("transcript", sa.Text),
     sa.Column("analysis", sa.Text),
+    # In batch mode, from the claim on: the batch in which Retell dials it. stopped_at: its call was hung up by us.
+    sa.Column("batch_id", sa.Text),
+    _ms("stopped_at"),
     sa.CheckConstraint(f"state IN ({listed(AttemptState)})", name="state"),
     sa.CheckConstraint(f"state NOT IN ({listed(WITH_CALL)}) OR call_id IS NOT NULL", name="placed_has_call"),
     sa.CheckConstraint("(state = 'settled') = (outcome IS NOT NULL)", name="settled_has_outcome"),
@@ -315,8 +323,56 @@ attempts = sa.Table(
     sa.Index("ix_attempts_lead", "lead_id"),
     # Rolling caps: attempts on a number over all campaigns.
     sa.Index("ix_attempts_phone", "workspace", "phone", "dialing_at"),
+    sa.Index("ix_attempts_batch", "batch_id", "state", sqlite_where=_BATCHED, postgresql_where=_BATCHED),
     # The last dials of a campaign, for pausing on refusals.
     sa.Index("ix_attempts_recent", "campaign_id", "claimed_at"),
+)
+
+_BATCH_OPEN = sa.text(f"state IN ({listed(OPEN_BATCH)})")
+
+#: What Retell's own dialer was given, or is about to be. lines: that all batches of the account may use together while
+#: its tasks wait. size: tasks sent; taken: those that Retell counted. zone, day, windows: its `call_time_window`, as
+#: minutes; stretches: the same as business instants, JSON. searches: those since its end that found nothing.
+#: left_over: tasks that went back to the pacer, of which Retell may still make calls a week later: from reopens_at on.
+batches = sa.Table(
+    "batches",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("workspace", sa.Text, sa.ForeignKey("workspaces.name"), nullable=False),
+    sa.Column("campaign_id", sa.Text, sa.ForeignKey("campaigns.id"), nullable=False),
+    sa.Column("from_number", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("lines", sa.Integer, nullable=False),
+    sa.Column("size", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("taken", sa.Integer),
+    sa.Column("batch_call_id", sa.Text),
+    sa.Column("zone", sa.Text, nullable=False),
+    sa.Column("day", sa.Text, nullable=False),
+    sa.Column("windows", sa.Text, nullable=False, server_default="[]"),
+    sa.Column("stretches", sa.Text, nullable=False, server_default="[]"),
+    sa.Column("reserved", sa.Integer),
+    _ms("claimed_at", nullable=False),
+    _ms("sent_at"),
+    _ms("begins_at"),
+    _ms("ends_at"),
+    _ms("sent_real"),
+    # Until when its sender may be on its way; then when it is looked at next.
+    _ms("lease_until_real"),
+    sa.Column("searches", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("left_over", sa.Integer, nullable=False, server_default="0"),
+    _ms("reopens_at"),
+    sa.Column("refusal", sa.Text),
+    sa.Column("refusal_status", sa.Integer),
+    sa.CheckConstraint(f"state IN ({listed(BatchState)})", name="state"),
+    sa.CheckConstraint("state <> 'sent' OR batch_call_id IS NOT NULL", name="sent_has_id"),
+    sa.CheckConstraint(
+        "state IN ('claimed', 'not_sent') OR (sent_at IS NOT NULL AND ends_at IS NOT NULL AND size > 0)",
+        name="sending_has_window",
+    ),
+    sa.CheckConstraint("state <> 'not_sent' OR refusal IS NOT NULL", name="not_sent_has_refusal"),
+    sa.Index("uq_batches_call", "batch_call_id", unique=True),
+    sa.Index("ix_batches_open", "workspace", "state", sqlite_where=_BATCH_OPEN, postgresql_where=_BATCH_OPEN),
+    sa.Index("ix_batches_campaign", "campaign_id", "claimed_at"),
 )
 
 events = sa.Table(
