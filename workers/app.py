@@ -65,6 +65,8 @@ def make_app(redis_url: str) -> Celery:
         task_default_queue=MAINTENANCE,
         task_routes={
             "campaigns.dial": {"queue": DIAL},
+            "campaigns.send_batch": {"queue": DIAL},
+            "campaigns.batches": {"queue": RESULTS},
             "campaigns.pace": {"queue": PACE},
             "campaigns.poll": {"queue": RESULTS},
             "campaigns.settle": {"queue": RESULTS},
@@ -79,6 +81,7 @@ def make_app(redis_url: str) -> Celery:
             "pace": {"task": "campaigns.pace", "schedule": 1.0, "options": {"expires": 1.0}},
             "poll": {"task": "campaigns.poll", "schedule": 1.0, "options": {"expires": 1.0}},
             "reconcile": {"task": "campaigns.reconcile", "schedule": 1.0, "options": {"expires": 1.0}},
+            "batches": {"task": "campaigns.batches", "schedule": 1.0, "options": {"expires": 1.0}},
             "jobs": {"task": "campaigns.jobs", "schedule": 1.0, "options": {"expires": 1.0}},
             "housekeeping": {
                 "task": "campaigns.housekeeping",

@@ -10,7 +10,7 @@ import structlog
 from kombu.exceptions import OperationalError
 
 from campaigns.runtime import open_context
-from campaigns.services import breaker, dispatch, job_runs, results
+from campaigns.services import batch, batch_calls, breaker, dispatch, job_runs, results
 from campaigns.services import dial as dialing
 from campaigns.services import jobs as scheduling
 from campaigns.services import launch as launching
@@ -55,6 +55,8 @@ def pace() -> None:
 def _pace() -> None:
     paced = dispatch.pace(context())
     _enqueue_dials(paced.attempt_ids)
+    for batch_id in paced.batch_ids:
+        send_batch.apply_async((batch_id,), retry=False)
     if paced.again_in is not None:
         pace.apply_async(countdown=paced.again_in)
 
@@ -66,6 +68,23 @@ def dial(attempt_id: str) -> None:
         dial.apply_async((attempt_id,), countdown=outcome.again_in)
     elif outcome.dialed is dialing.Dialed.GIVEN_BACK:
         pace.apply_async(expires=1.0)
+
+
+@app.task(name="campaigns.send_batch")
+def send_batch(batch_id: str) -> None:
+    if batch.send(context(), batch_id):
+        batches.apply_async(countdown=1.0, expires=2.0)
+
+
+@app.task(name="campaigns.batches")
+def batches() -> None:
+    looked = batch_calls.look(context())
+    for attempt_id in looked.settle:
+        settle.delay(attempt_id)
+    if looked.ended or looked.returned or looked.found:
+        pace.apply_async(expires=1.0)
+    if looked.again_in is not None and looked.again_in < 1.0:
+        batches.apply_async(countdown=looked.again_in, expires=looked.again_in + 1.0)
 
 
 @app.task(name="campaigns.poll")

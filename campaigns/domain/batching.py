@@ -8,12 +8,17 @@ once: the calls that are known, and as many waiting tasks as those lines still h
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from campaigns.domain.recovery import LONGEST_RING
 
+BATCH_MODE = "batch"
+#: For how long calls may be left with Retell's dialer: nothing of ours rings later. And what an operator may choose.
+DEFAULT_HORIZON, SHORTEST_HORIZON, LONGEST_HORIZON = "5m", 120.0, 7200.0
+#: A window ends with a whole minute: of the horizon so much (seconds) may be cut off.
+CUT_OFF = 60.0
 #: Most tasks of one batch: all its calls are listed by one request.
 MOST_TASKS = 500
 #: The same number of calls of this length (seconds) are believed in before any was observed.
@@ -81,9 +86,24 @@ def ahead(lines: int, seconds: float, calls: CallSeconds, cps: float | None = No
     return most if cps is None else min(most, int(cps * seconds))
 
 
-def lines_held(placed: int, waiting: int, lines: int) -> int:
-    """Lines that batches hold: `placed` calls, and what of the `waiting` tasks `lines` leaves room for."""
-    return placed + min(waiting, max(0, lines - placed))
+def lines_held(placed: int, queues: Iterable[tuple[int, int]]) -> int:
+    """The most lines that batches may be using: `placed` calls, and the tasks that wait.
+
+    queues: (lines, waiting) of each batch; it dials while all batches together use fewer than its `lines`. In whatever
+    order Retell dials, none of a batch's tasks takes the sum beyond its own lines.
+    """
+    held = placed
+    for lines, waiting in sorted(queues):
+        held = max(held, min(held + waiting, lines))
+    return held
+
+
+def lines_for(most: int, budget: int, placed: int, queues: Sequence[tuple[int, int]], tasks: int) -> int:
+    """The lines of one more batch of `tasks`: at most `most`, and so few that all batches stay within `budget`."""
+    for lines in range(most, 0, -1):
+        if lines_held(placed, [*queues, (lines, tasks)]) <= budget:
+            return lines
+    return 0
 
 
 def shared_out(total: int, wanted: Mapping[str, int]) -> dict[str, int]:

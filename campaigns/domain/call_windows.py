@@ -42,8 +42,8 @@ class CallWindow:
 def call_window(zone_name: str, stretches: Sequence[Stretch], now: datetime) -> CallWindow | None:
     """The first local day of these open stretches, never wider than they are from `now` on. None: less than a minute.
 
-    A stretch that has begun may be written from the minute in which it is `now`. On a day on which the clocks change the
-    window is written in UTC where the wall clock would say it twice.
+    A stretch that has begun may be written from the minute in which it is `now`. Where the wall clock would
+    say it twice, since the clocks change, the window is written in UTC.
     """
     return _in_zone(zone_name, stretches, now) or _in_zone(PLAIN_ZONE, stretches, now)
 

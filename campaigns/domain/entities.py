@@ -5,10 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from functools import lru_cache
 
-from campaigns.domain.retry import DEFAULT_MAX_ATTEMPTS, DEFAULT_RETRY, LeadDecision, RetryPolicy
+from campaigns.domain.batching import BATCH_MODE, DEFAULT_HORIZON
+from campaigns.domain.retry import (
+    DEFAULT_MAX_ATTEMPTS,
+    DEFAULT_RETRY,
+    LeadDecision,
+    RetryPolicy,
+    parse_delay,
+)
 from campaigns.domain.span import read_instant
 from campaigns.domain.states import AttemptState, CampaignState, LeadState
 
@@ -17,7 +24,8 @@ from campaigns.domain.states import AttemptState, CampaignState, LeadState
 class CampaignOptions:
     """How a campaign is dialed; kept as JSON with the campaign.
 
-    agent: Retell's agent id, empty = the one bound to the from-number. concurrency: own cap on calls in progress,
+    agent: Retell's agent id, empty = the one bound to the from-number. mode: `phone` or `batch`. batch_horizon: for how
+    long, as `5m`, calls may be left with Retell's own dialer in batch mode. concurrency: own cap on calls in progress,
     None = what the account allows. cps: calls per second, None = no limit. profile: name of the calling rules.
     windows: specs of `Schedule.parse`. timezone: the campaign's zone: of its start and end, and of leads that name none
     themselves. weight: share of the account's slots against other campaigns. start_at, end_at: texts of
@@ -29,6 +37,7 @@ class CampaignOptions:
     agent_version: str = ""
     from_numbers: tuple[str, ...] = ()
     mode: str = "phone"
+    batch_horizon: str = DEFAULT_HORIZON
     concurrency: int | None = None
     cps: float | None = None
     profile: str = "us-sales"
@@ -55,6 +64,14 @@ class CampaignOptions:
         for key in ("from_numbers", "windows"):
             loaded[key] = tuple(loaded.get(key, ()))
         return cls(**loaded)
+
+    @property
+    def in_batches(self) -> bool:
+        return self.mode == BATCH_MODE
+
+    def horizon(self) -> timedelta:
+        """Of `batch_horizon`. Raises RetryError where it cannot be read."""
+        return parse_delay(self.batch_horizon)
 
     def retry_policy(self) -> RetryPolicy:
         return _policy(self.retry, self.max_attempts)
@@ -240,6 +257,7 @@ class OpenCall:
     state: AttemptState
     placed_at: datetime
     ended_at: datetime | None
+    batch_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,10 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.fields import FieldInfo
 
 from campaigns.compliance import PROFILES, rules_for
+from campaigns.domain.batching import BATCH_MODE, LONGEST_HORIZON, SHORTEST_HORIZON
 from campaigns.domain.entities import CampaignOptions
 from campaigns.domain.errors import UsageError
-from campaigns.domain.retry import RetryPolicy
+from campaigns.domain.retry import RetryPolicy, parse_delay
 from campaigns.domain.span import check_span
 from campaigns.domain.windows import Schedule, zone
 
@@ -78,6 +79,12 @@ def _retry(spec: str) -> str:
     return spec
 
 
+def _horizon(text: str) -> str:
+    if not SHORTEST_HORIZON <= parse_delay(text).total_seconds() <= LONGEST_HORIZON:
+        raise ValueError(f"{text!r} is not from 2m to 2h")
+    return text
+
+
 def _filled(text: str) -> str:
     if not text.strip():
         raise ValueError("it is empty")
@@ -118,6 +125,7 @@ _AS_LIST = BeforeValidator(_listed, json_schema_input_type=str | list[str])
 
 
 _DEFAULT = CampaignOptions()
+MODES = (_DEFAULT.mode, BATCH_MODE)
 
 
 class CampaignConfig(BaseModel):
@@ -150,10 +158,21 @@ class CampaignConfig(BaseModel):
     ] = _DEFAULT.agent_version
     mode: Annotated[
         str,
-        AfterValidator(_one_of(("phone",))),
-        Field(description="phone (create-phone-call).", json_schema_extra={"enum": ["phone"]}),
-        Flag("MODE", "use phone, which dials call by call"),
+        AfterValidator(_one_of(MODES)),
+        Field(
+            description="phone: call by call, the default. batch: small batches that Retell dials.",
+            json_schema_extra={"enum": list(MODES)},
+        ),
+        Flag("MODE", "use phone, which dials call by call, or batch"),
     ] = _DEFAULT.mode
+    batch_horizon: Annotated[
+        str,
+        AfterValidator(_horizon),
+        Field(
+            description=f"In batch mode: the longest that calls wait at Retell, default {_DEFAULT.batch_horizon}."
+        ),
+        Flag("TIME", "write it as 5m, from 2m to 2h"),
+    ] = _DEFAULT.batch_horizon
     concurrency: Annotated[
         Annotated[int, Field(ge=1)] | None,
         Field(description="Calls in progress at most; default: what the account allows."),

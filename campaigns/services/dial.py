@@ -19,6 +19,7 @@ from campaigns.domain.pacing import SHRINK_SECONDS
 from campaigns.domain.states import AttemptState, CampaignState
 from campaigns.domain.trouble import ACCOUNT_REFUSALS, LATE, REFUSALS_IN_A_ROW, pause_reason
 from campaigns.retell import (
+    BatchTask,
     CreatePhoneCall,
     Deferred,
     NeverSent,
@@ -85,7 +86,7 @@ def dial(context: Context, attempt_id: str, awake: Callable[[], float] = awake_s
         return waited
     started = awake()
     now = context.clock.now()
-    answer = _gate(context, order, now)
+    answer = gate_of(context, order, now)
     if isinstance(answer, GateRefused):
         held = answer.next_at is None and answer.code != "suppressed"
         hold = (answer.code, remedy_for(answer)) if held else None
@@ -116,7 +117,7 @@ def redial(context: Context, one: UnknownDial, awake: Callable[[], float] = awak
     now = context.clock.now()
     if order is None or order.state != AttemptState.AMBIGUOUS:
         return False
-    answer = _gate(context, order, now)
+    answer = gate_of(context, order, now)
     if isinstance(answer, GateRefused):
         return False
     if order.options.cps is not None:
@@ -139,7 +140,7 @@ def redial(context: Context, one: UnknownDial, awake: Callable[[], float] = awak
     if isinstance(verdict, Placed):
         return adopt(context, one.attempt_id, verdict.call_id)
     if isinstance(verdict, Refused):
-        why = _refusal(verdict)
+        why = refusal_of(verdict)
     else:
         why = verdict.message if isinstance(verdict, Deferred) else verdict.why
     doubted = attempts.doubt(one.attempt_id, f"sent again: {why}", context.clock.now(), FIRST_SEARCH_MS)
@@ -149,7 +150,7 @@ def redial(context: Context, one: UnknownDial, awake: Callable[[], float] = awak
     return doubted
 
 
-def _refusal(verdict: Refused) -> str:
+def refusal_of(verdict: Refused) -> str:
     return f"Retell refused the dial with {verdict.status}: {verdict.message} ({verdict.remedy})"
 
 
@@ -173,7 +174,7 @@ def _take_turn(context: Context, order: DialOrder) -> DialResult | None:
     return None
 
 
-def _gate(context: Context, order: DialOrder, now: datetime) -> Evidence | GateRefused:
+def gate_of(context: Context, order: DialOrder, now: datetime) -> Evidence | GateRefused:
     """The gate right before the POST; what it let the dial through on, for the record."""
     if order.campaign_state != CampaignState.RUNNING:
         return GateRefused("not_running", now, "the campaign is not running")
@@ -185,12 +186,12 @@ def _gate(context: Context, order: DialOrder, now: datetime) -> Evidence | GateR
     return answer if isinstance(answer, GateRefused) else evidence_of(order, answer, rules, now)
 
 
-def _request(order: DialOrder) -> CreatePhoneCall:
+def task_of(order: DialOrder) -> BatchTask:
+    """What Retell is told of one call, in whichever mode."""
     version: int | str | None = order.agent_version or None
     if version is not None and order.agent_version.isdigit():
         version = int(order.agent_version)
-    return CreatePhoneCall(
-        from_number=order.from_number,
+    return BatchTask(
         to_number=order.phone,
         override_agent_id=order.agent_id or None,
         override_agent_version=version,
@@ -203,8 +204,13 @@ def _request(order: DialOrder) -> CreatePhoneCall:
         retell_llm_dynamic_variables=dict(order.variables) or None,
         custom_sip_headers=dict(order.sip_headers) or None,
         ignore_e164_validation=True if order.ignore_e164 else None,
-        idempotency_key=order.attempt_id,
     )
+
+
+def _request(order: DialOrder) -> CreatePhoneCall:
+    task = task_of(order)
+    fields = {name: getattr(task, name) for name in type(task).model_fields}
+    return CreatePhoneCall(**fields, from_number=order.from_number, idempotency_key=order.attempt_id)
 
 
 def _record(context: Context, order: DialOrder, verdict: Verdict) -> DialResult:
@@ -237,12 +243,12 @@ def _record(context: Context, order: DialOrder, verdict: Verdict) -> DialResult:
             return give_back(message or "429", 429, retry_after or DEFERRED_BACKOFF)
         case Refused(status=status, message=message):
             log.warning("dial_refused", attempt=attempt_id, status=status, message=message)
-            why = _refusal(verdict)
+            why = refusal_of(verdict)
             hold = None
             if attempts.refusals_of_lead(attempt_id) + 1 >= REFUSALS_PER_LEAD:
                 hold = ("dial_refused", f"{message}: correct the lead, then release it")
             result = give_back(why, status, REFUSED_BACKOFF, hold)
-            _pause_if_hopeless(context, order)
+            pause_if_hopeless(context, order.campaign_id)
             return result
         case Unknown(why=why):
             log.warning("dial_unknown", attempt=attempt_id, why=why)
@@ -250,15 +256,20 @@ def _record(context: Context, order: DialOrder, verdict: Verdict) -> DialResult:
             return DialResult(Dialed.UNKNOWN)
 
 
-def _pause_if_hopeless(context: Context, order: DialOrder) -> None:
-    """Pause the campaign when its dials fail for a reason that is ours, and the next would too."""
+def pause_if_hopeless(context: Context, campaign_id: str) -> None:
+    """Pause the campaign when its dials, or its batches, fail for a reason that is ours, and the next would too."""
     store = context.store
-    campaign = store.campaigns.get(order.campaign_id)
+    campaign = store.campaigns.get(campaign_id)
     if campaign is None or campaign.state != CampaignState.RUNNING:
         return
     since = campaign.running_since or campaign.created_at
-    verdicts = store.attempts.recent_verdicts(campaign.id, since, 10)
+    if campaign.options.in_batches:
+        verdicts = store.batches.verdicts(campaign.id, since, 10)
+    else:
+        verdicts = [
+            (status, why) for _, status, why in store.attempts.recent_verdicts(campaign.id, since, 10)
+        ]
     leads = store.reports.leads_up_to(campaign.id, REFUSALS_IN_A_ROW)
-    reason = pause_reason([(status, why) for _, status, why in verdicts], leads)
+    reason = pause_reason(verdicts, leads)
     if reason is not None and store.campaigns.pause(campaign.id, reason, context.clock.now()):
         log.error("campaign_paused", campaign=campaign.name, reason=reason)

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 import structlog
 
 from campaigns.compliance import Rules, may_call, remedy_for, rules_for
+from campaigns.domain.batching import CUT_OFF, ahead, call_seconds, wants_more
 from campaigns.domain.entities import Allowed, Callee, Campaign, Refused
-from campaigns.domain.pacing import MOST_WAITING, PACE_AGAIN, claim_order, claim_room
+from campaigns.domain.pacing import MOST_WAITING, PACE_AGAIN, Segment, claim_order, claim_room
 from campaigns.domain.states import CampaignState
 from campaigns.domain.trouble import GENTLE_CALLS
 from campaigns.retell import RetellError, RetellRefused
 from campaigns.services.context import Context
-from campaigns.store import Account, ClaimPlan
+from campaigns.store import Account, Claimed, ClaimPlan, Load
 
 log = structlog.get_logger(__name__)
 
@@ -28,6 +29,10 @@ SNAPSHOT_SHARED_MS, SNAPSHOT_ALONE_MS = 2_000, 5_000
 SNAPSHOT_STALE_MS = 60_000
 #: Real time after which a claim that no worker took up is given back.
 CLAIM_LEASE_MS = 8_000
+#: Batches are sent so long before a window opens (business time), with a `trigger_timestamp` for the opening.
+OPENS_SOON = timedelta(seconds=60)
+#: Leads that one claim of a campaign in batch mode takes at most.
+MOST_CLAIMED = 2_000
 NO_FROM_NUMBER = "no from-number: give the campaign one with --from"
 
 
@@ -37,7 +42,7 @@ def observe_account(context: Context) -> Account:
     A refused key or payment pauses the workspace's running campaigns: no dial could succeed either.
     """
     store, workspace = context.store, context.workspace
-    before = store.attempts.holding_ids(workspace)
+    before, batches_before = store.attempts.holding_ids(workspace), store.batches.load(workspace)
     try:
         seen = context.retell.get_concurrency()
     except RetellError as error:
@@ -53,8 +58,14 @@ def observe_account(context: Context) -> Account:
         return store.workspaces.account(workspace)
     # Whatever of ours was open before or after the question may be among the calls in its answer.
     own = len(before | store.attempts.holding_ids(workspace))
+    # Of the tasks that wait at Retell, as many may have become calls as batches have lines for.
+    own += max(batches_before.unseen, store.batches.load(workspace).unseen)
     store.workspaces.observe(
-        workspace, limit, seen.reserved_inbound_concurrency or 0, (seen.current_concurrency or 0) - own
+        workspace,
+        limit,
+        seen.reserved_inbound_concurrency or 0,
+        (seen.current_concurrency or 0) - own,
+        seen.concurrency_burst_limit or 0,
     )
     return store.workspaces.account(workspace)
 
@@ -77,9 +88,11 @@ def keep_account_fresh(context: Context) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Paced:
-    """attempt_ids: to dial, in this order. again_in: real seconds after which more can be claimed; None = no hurry."""
+    """attempt_ids: to dial, in this order. batch_ids: to send. again_in: real seconds after which more can be claimed;
+    None = no hurry."""
 
     attempt_ids: list[str] = field(default_factory=list)
+    batch_ids: list[str] = field(default_factory=list)
     again_in: float | None = None
 
 
@@ -93,22 +106,24 @@ def pace(context: Context, only: str | None = None) -> Paced:
     ]
     if not running:
         return Paced()
-    claimed: list[str] = []
-    account = current_account(context)
-    usable = account.age_ms is not None and 0 <= account.age_ms <= SNAPSHOT_STALE_MS
-    if usable and account.ceiling() > account.foreign:
-        plans = claim_plans(context, running)
-        outcome = store.claims.claim(
-            context.workspace, account.ceiling(), account.foreign, plans, now, CLAIM_LEASE_MS
-        )
-        claimed = outcome.attempt_ids
-        if outcome.refused:
-            log.info("refused_at_claim", **outcome.refused)
-    if not claimed:
+    outcome = Claimed()
+    plans = claim_plans(context, running)
+    # Batches are sent every few minutes: in between nobody need ask how many lines there are.
+    if plans or any(not campaign.options.in_batches for campaign in running):
+        account = current_account(context)
+        usable = account.age_ms is not None and 0 <= account.age_ms <= SNAPSHOT_STALE_MS
+        if usable and account.ceiling() > account.foreign:
+            outcome = store.claims.claim(
+                context.workspace, account.ceiling(), account.foreign, plans, now, CLAIM_LEASE_MS
+            )
+            if outcome.refused:
+                log.info("refused_at_claim", **outcome.refused)
+    claimed = outcome.attempt_ids
+    if not claimed and not outcome.batch_ids:
         for campaign in running:
             if store.campaigns.complete_if_done(campaign.id, now):
                 log.info("campaign_completed", campaign=campaign.name)
-    return Paced(claimed, PACE_AGAIN if len(claimed) >= MOST_WAITING // 2 else None)
+    return Paced(claimed, outcome.batch_ids, PACE_AGAIN if len(claimed) >= MOST_WAITING // 2 else None)
 
 
 def claim_plans(context: Context, running: list[Campaign]) -> list[ClaimPlan]:
@@ -117,6 +132,7 @@ def claim_plans(context: Context, running: list[Campaign]) -> list[ClaimPlan]:
     segments = store.campaigns.segments([campaign.id for campaign in running])
     blackouts = store.evidence.blackouts()
     waiting = store.attempts.waiting_claims(context.workspace)
+    load = store.batches.load(context.workspace)
     plans: list[ClaimPlan] = []
     for campaign in running:
         options = campaign.options
@@ -124,25 +140,70 @@ def claim_plans(context: Context, running: list[Campaign]) -> list[ClaimPlan]:
             store.campaigns.pause(campaign.id, NO_FROM_NUMBER, now)
             continue
         rules = rules_for(options.profile, options.windows, blackouts)
-        open_until = {
-            segment: until
-            for segment in segments[campaign.id]
-            if (until := rules.until(segment.callee, now)) is not None
-        }
+        open_until, opens_at = _open_until(rules, segments[campaign.id], now), None
+        ahead: Callable[[int], int] | None = None
+        if options.in_batches:
+            ahead = _ahead(context, campaign)
+            if not open_until and (opens_at := _opens_soon(rules, segments[campaign.id], now)) is not None:
+                open_until = _open_until(rules, segments[campaign.id], opens_at)
+            if not _wants_batch(context, campaign, load, ahead, opens_at or now, open_until):
+                continue
         plans.append(
             ClaimPlan(
                 campaign_id=campaign.id,
                 weight=options.weight,
                 cap=_cap(campaign),
-                room=claim_room(options.cps, waiting.get(campaign.id, 0)),
+                room=MOST_CLAIMED if ahead else claim_room(options.cps, waiting.get(campaign.id, 0)),
                 ranked=claim_order(open_until),
                 from_numbers=options.from_numbers,
                 agent_id=options.agent,
                 agent_version=options.agent_version,
                 gate=partial(_gate, rules),
+                ahead=ahead,
+                opens_at=opens_at,
             )
         )
     return plans
+
+
+def _open_until(rules: Rules, segments: Iterable[Segment], at: datetime) -> dict[Segment, datetime]:
+    return {segment: until for segment in segments if (until := rules.until(segment.callee, at)) is not None}
+
+
+def _opens_soon(rules: Rules, segments: Iterable[Segment], now: datetime) -> datetime | None:
+    """The earliest opening for which a batch can be sent already."""
+    openings = [rules.next_opening(segment.callee, now) for segment in segments]
+    soon = [at for at in openings if at is not None and now < at <= now + OPENS_SOON]
+    return min(soon, default=None)
+
+
+def _ahead(context: Context, campaign: Campaign) -> Callable[[int], int]:
+    """How many tasks may wait at Retell behind so many busy lines of the campaign."""
+    options = campaign.options
+    calls = call_seconds(context.store.batches.observed_seconds(campaign.id))
+    seconds = options.horizon().total_seconds() - CUT_OFF
+    if campaign.trips:
+        return lambda lines: 0
+    return lambda lines: ahead(lines, seconds, calls, options.cps)
+
+
+def _wants_batch(
+    context: Context,
+    campaign: Campaign,
+    load: Load,
+    most_ahead: Callable[[int], int],
+    at: datetime,
+    open_until: Mapping[Segment, datetime],
+) -> bool:
+    """Whether it is time for another batch of the campaign, and somebody is due whose window is open at that time."""
+    if not open_until:
+        return False
+    lines = load.held_by().get(campaign.id, 0)
+    if load.waiting.get(campaign.id, 0) and not wants_more(load.waiting[campaign.id], most_ahead(lines)):
+        return False
+    callable_now = {segment.callee for segment in open_until}
+    due = context.store.reports.earliest_pending(campaign.id)
+    return any(callee in callable_now and when <= context.clock.now() for callee, when in due)
 
 
 def _gate(

@@ -17,7 +17,7 @@ from campaigns.compliance import rules_for
 from campaigns.domain.clock import from_ms
 from campaigns.domain.entities import CallResult, LeadOutcome, OpenCall
 from campaigns.domain.outcomes import CONTACTS, DISPOSITIONS, Outcome, analysis_matters, disposition
-from campaigns.domain.pacing import DEEPEST_DEBT, SHRINK_SECONDS, poll_credit, poll_interval
+from campaigns.domain.pacing import DEEPEST_DEBT, SHORTEST_POLL, SHRINK_SECONDS, poll_credit, poll_interval
 from campaigns.domain.requests import CallBack, NeverAgain, request_of
 from campaigns.domain.retry import RetryAt, decide
 from campaigns.domain.states import AttemptState, CampaignState
@@ -34,6 +34,8 @@ TRANSCRIPT_DEADLINE = timedelta(minutes=10)
 #: Business time after which a placed call that the list never showed is asked for by its id.
 UNLISTED_AFTER = timedelta(seconds=30)
 UNLISTED_PER_POLL = 5
+#: Business seconds between two looks at open calls that are all of batches.
+BATCHED_POLL = 30.0
 #: Real milliseconds for which one settling of a call has the field to itself.
 SETTLE_LEASE_MS = 30_000
 _OVER = frozenset({"ended", "error", "not_connected"})
@@ -103,8 +105,11 @@ def poll(context: Context) -> Polled | None:
     store, workspace = context.store, context.workspace
     if not store.workspaces.take_poll_turn(workspace):
         return None
-    calls = store.results.open_calls(workspace)
+    # The calls of a batch of which tasks still wait are looked at with these (`services.batch`).
+    looked_at = {batch.id for batch in store.batches.open_batches(workspace)}
+    calls = [call for call in store.results.open_calls(workspace) if call.batch_id not in looked_at]
     placed = [call for call in calls if call.state == AttemptState.PLACED]
+    only_batched = bool(calls) and all(call.batch_id is not None for call in calls)
     seen: dict[str, Call] = {}
     moved: list[str] = []
     credit = DEEPEST_DEBT
@@ -114,12 +119,17 @@ def poll(context: Context) -> Polled | None:
             (call, item) for call in placed if (item := seen.get(call.call_id)) is not None and is_over(item)
         ]
         moved = end(context, over)
-        credit = poll_credit(store.workspaces.account(workspace).poll_credit, len(moved), len(calls))
+        credit = store.workspaces.account(workspace).poll_credit
+        if not only_batched:
+            credit = poll_credit(credit, len(moved), len(calls))
     except RetellError as error:
         store.workspaces.note_trouble(workspace, str(error))
         log.warning("poll_failed", error=str(error))
     finally:
         interval = poll_interval(credit, len(placed), context.poll_interval)
+        if only_batched and context.poll_interval is None:
+            # Retell fills the lines of batches by itself: nothing waits for the news that a call is over.
+            interval = max(SHORTEST_POLL, BATCHED_POLL / context.clock.speed)
         store.workspaces.end_poll_turn(workspace, credit, interval)
     return Polled(calls, seen, len(moved), interval)
 
@@ -127,16 +137,17 @@ def poll(context: Context) -> Polled | None:
 def end(context: Context, over: Sequence[tuple[OpenCall, Call]]) -> list[str]:
     """placed -> ended for calls that are over, as Retell tells of them: their slots are free. Returns who moved."""
     now = context.clock.now()
-    results = [(call, _within(result_of(told), call, now)) for call, told in over]
+    results = [(call, within(result_of(told), call, now)) for call, told in over]
     return context.store.results.end(results, now)
 
 
 def follow_up(context: Context, polled: Polled) -> list[str]:
     """After a poll: keep the account's snapshot fresh, and return the attempts to settle now."""
     store, workspace = context.store, context.workspace
-    if store.campaigns.listed(workspace, (CampaignState.RUNNING,)):
+    running = store.campaigns.listed(workspace, (CampaignState.RUNNING,))
+    if any(not campaign.options.in_batches for campaign in running):
         keep_account_fresh(context)
-    ready = _ready(context, polled.calls, polled.seen)
+    ready = ready_of(context, polled.calls, polled.seen)
     return store.results.take_settling_turn(ready, SETTLE_LEASE_MS) if ready else []
 
 
@@ -157,14 +168,14 @@ def _look(context: Context, calls: list[OpenCall]) -> dict[str, Call]:
     return seen
 
 
-def _within(result: CallResult, call: OpenCall, now: datetime) -> CallResult:
+def within(result: CallResult, call: OpenCall, now: datetime) -> CallResult:
     """The end as the provider tells it, if that is possible by our own clock."""
     if result.ended_at is None or call.placed_at <= result.ended_at <= now:
         return result
     return replace(result, ended_at=min(max(result.ended_at, call.placed_at), now))
 
 
-def _ready(context: Context, calls: list[OpenCall], seen: dict[str, Call]) -> list[str]:
+def ready_of(context: Context, calls: list[OpenCall], seen: dict[str, Call]) -> list[str]:
     """Attempts whose call is over and needs no more waiting for an analysis."""
     now = context.clock.now()
     ready: list[str] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from campaigns.store.attempt_rows import AttemptRows
+from campaigns.store.batch_rows import Batch, BatchRows, Load, Task
 from campaigns.store.campaign_rows import CampaignRows
 from campaigns.store.claim_rows import Claimed, ClaimPlan, ClaimRows, Gate
 from campaigns.store.database import Database, StoreError, Unavailable
@@ -31,6 +32,7 @@ class Store:
         self.attempts = AttemptRows(database)
         self.results = ResultRows(database)
         self.recovery = RecoveryRows(database)
+        self.batches = BatchRows(database)
         self.workspaces = WorkspaceRows(database)
         self.reports = ReportRows(database)
         self.jobs = JobRows(database)
@@ -59,6 +61,7 @@ __all__ = [
     "LEAD_ORDERS",
     "Account",
     "AuditedAttempt",
+    "Batch",
     "BookedAttempt",
     "Busy",
     "ClaimPlan",
@@ -67,6 +70,7 @@ __all__ = [
     "ImportWriter",
     "ImportedFile",
     "LiveCall",
+    "Load",
     "Page",
     "RecordedBlackout",
     "Reject",
@@ -76,6 +80,7 @@ __all__ = [
     "Suppression",
     "SuppressionEvent",
     "Tally",
+    "Task",
     "Unavailable",
     "Waiting",
 ]

@@ -73,7 +73,7 @@ _DIALS = (
 
 
 #: What must still be true in the very statement that commits a dial.
-_MAY_DIAL = (
+MAY_DIAL = (
     sa.select(campaigns.c.id)
     .where(campaigns.c.id == attempts.c.campaign_id, campaigns.c.state == CampaignState.RUNNING)
     .exists(),
@@ -180,7 +180,7 @@ class AttemptRows:
                 AttemptState.CLAIMED,
                 AttemptState.DIALING,
                 now,
-                *_MAY_DIAL,
+                *MAY_DIAL,
                 dialing_at=to_ms(now),
                 dialing_real=stamp,
                 first_sent_real=stamp,
@@ -302,9 +302,12 @@ class AttemptRows:
         return True
 
     def holding_ids(self, workspace: str) -> set[str]:
-        """Ids of the attempts that hold a slot at this moment."""
+        """Ids of the attempts that each hold a slot at this moment; tasks that wait in batches are not yet calls."""
         query = sa.select(attempts.c.id).where(
-            attempts.c.workspace == workspace, is_open(), attempts.c.state.in_(HOLDING_STATES)
+            attempts.c.workspace == workspace,
+            is_open(),
+            attempts.c.state.in_(HOLDING_STATES),
+            sa.or_(attempts.c.batch_id.is_(None), attempts.c.state == AttemptState.PLACED),
         )
         with self._db.read() as connection:
             return set(connection.execute(query).scalars())

@@ -5,18 +5,20 @@ from __future__ import annotations
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
 
+from campaigns.domain.batching import lines_for, room
 from campaigns.domain.clock import to_ms
 from campaigns.domain.entities import Allowed, Callee, Refused
 from campaigns.domain.fairness import Shares
 from campaigns.domain.pacing import Demand, Group, Segment, Slots, deal
 from campaigns.domain.states import AttemptState, CampaignState, LeadState
+from campaigns.store.batch_rows import load_of, new_batches
 from campaigns.store.database import Database
 from campaigns.store.events import Event, real_ms, record
 from campaigns.store.schema import (
@@ -99,10 +101,12 @@ _DIALED = sa.select(attempts.c.phone, attempts.c.dialing_at).where(
     attempts.c.state != AttemptState.NOT_PLACED,
 )
 _OWN = (
-    sa.select(attempts.c.campaign_id, attempts.c.state, sa.func.count())
+    sa.select(
+        attempts.c.campaign_id, attempts.c.state, attempts.c.batch_id.is_not(None).label("batched"), sa.func.count()
+    )
     .where(attempts.c.workspace == sa.bindparam("workspace"), is_open())
-    .group_by(attempts.c.campaign_id, attempts.c.state)
-)
+    .group_by(attempts.c.campaign_id, attempts.c.state, sa.text("batched"))
+)  # fmt: skip
 _IN_FLIGHT = (
     sa.update(leads)
     .where(leads.c.id.in_(sa.bindparam("ids", expanding=True)), leads.c.state == LeadState.PENDING)
@@ -117,6 +121,8 @@ class ClaimPlan:
     """What one running campaign may claim: groups in dialing order, its cap, and room under the calls per second.
 
     gate: asked for every lead in the claiming transaction; the groups only spare it those whose window is closed.
+    ahead: in batch mode, how many tasks may wait behind so many lines; they are claimed beyond the free ones. opens_at:
+    in batch mode, the instant for which the gate is asked where the windows are not open yet.
     """
 
     campaign_id: str
@@ -128,14 +134,22 @@ class ClaimPlan:
     agent_id: str
     agent_version: str
     gate: Gate
+    ahead: Callable[[int], int] | None = None
+    opens_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """Attempts ready to be dialed, and how many leads the gate turned away, by its code."""
+    """Attempts ready to be dialed, batches ready to be sent, and how many leads the gate turned away, by its code."""
 
     attempt_ids: list[str] = field(default_factory=list)
+    batch_ids: list[str] = field(default_factory=list)
     refused: Mapping[str, int] = field(default_factory=dict)
+
+
+def _rightful(lines: int, demands: Sequence[Demand]) -> dict[str, int]:
+    """The lines of each campaign if all of them were dealt anew: what batches may keep while others want lines."""
+    return deal(lines, [replace(one, own=0, callable=one.own + one.callable) for one in demands])
 
 
 class ClaimRows:
@@ -163,14 +177,19 @@ class ClaimRows:
             remembered = connection.execute(
                 sa.select(workspaces.c.shares).where(workspaces.c.name == workspace).with_for_update()
             ).scalar()
-            own: dict[str, int] = {}
-            open_numbers = 0
-            for campaign_id, state, count in connection.execute(_OWN, {"workspace": workspace}):
-                open_numbers += count
-                if state in HOLDING_STATES:
+            counts = [tuple(row) for row in connection.execute(_OWN, {"workspace": workspace})]
+            open_numbers = sum(count for _, _, _, count in counts)
+            load = load_of(connection, workspace, counts)
+            own = load.held_by()
+            for campaign_id, state, batched, count in counts:
+                if state in HOLDING_STATES and not batched:
                     own[campaign_id] = own.get(campaign_id, 0) + count
-            free = Slots(ceiling, foreign, sum(own.values())).free
-            if free == 0:
+            others = sum(own.values()) - sum(load.held_by().values())
+            free = Slots(ceiling, foreign, others + load.held).free
+            # Batches are refilled before they run dry, on the lines that they have; the claim is then by shares.
+            refilled = {plan.campaign_id for plan in plans if plan.ahead is not None}
+            lines = max(0, ceiling - foreign)
+            if free == 0 and not refilled:
                 return claimed
             last_claim = (
                 sa.select(sa.func.max(attempts.c.claimed_at))
@@ -198,8 +217,14 @@ class ClaimRows:
                 # A campaign at its own cap must not keep another from the numbers that both have.
                 under_cap = free if plan.cap is None else max(0, plan.cap - in_progress)
                 wanted = min(free, under_cap, free if plan.room is None else plan.room)
+                if refilled:
+                    # What others could use must be known where batches are about to keep what they have.
+                    wanted = lines if plan.cap is None else max(0, min(lines, plan.cap - in_progress))
+                if plan.ahead is not None:
+                    most = lines if plan.cap is None else min(lines, plan.cap)
+                    wanted = min(plan.room, most + plan.ahead(most))
                 found = self._probe(connection, workspace, plan, at, wanted, open_numbers)
-                kept = self._screen(connection, workspace, plan, found, now, refused)
+                kept = self._screen(connection, workspace, plan, found, plan.opens_at or now, refused)
                 kept = [row for row in kept if row.phone not in taken]
                 taken.update(row.phone for row in kept)
                 candidates[plan.campaign_id] = kept
@@ -208,11 +233,35 @@ class ClaimRows:
                     Demand(plan.campaign_id, plan.weight, len(kept), in_progress, plan.cap, served_at)
                 )
             shares = self._deal(connection, workspace, remembered or "{}", free, demands, at)
+            rightful = _rightful(lines, demands) if refilled else {}
             ids: list[str] = []
+            batch_ids: list[str] = []
+            together, queues = load.held, list(load.queues)
             for plan in plans:
-                chosen = candidates.get(plan.campaign_id, [])[: shares.get(plan.campaign_id, 0)]
-                ids.extend(self._insert(connection, workspace, plan, chosen, at, lease_ms))
-        return Claimed(ids, dict(refused))
+                chosen = candidates.get(plan.campaign_id, [])
+                dealt = shares.get(plan.campaign_id, 0)
+                if plan.ahead is None:
+                    chosen = chosen[: min(dealt, plan.room)]
+                    ids.extend(self._insert(connection, workspace, plan, chosen, at, lease_ms))
+                    continue
+                name = plan.campaign_id
+                keeps = min(own.get(name, 0) + dealt, rightful.get(name, 0))
+                placed, waiting = load.placed.get(name, 0), load.waiting.get(name, 0)
+                chosen = chosen[: room(keeps, placed, waiting, plan.ahead(keeps))]
+                # Batches share their lines at Retell; one of a campaign with a cap dials only below that.
+                most = budget = together + dealt
+                if plan.cap is not None or keeps < own.get(name, 0) + dealt:
+                    most = min(most, keeps)
+                may_use = lines_for(most, budget, sum(load.placed.values()), queues, len(chosen))
+                if may_use == 0:
+                    continue
+                new = self._insert(connection, workspace, plan, chosen, at, lease_ms)
+                if new:
+                    together += dealt
+                    queues.append((may_use, len(new)))
+                    opens_at = None if plan.opens_at is None else to_ms(plan.opens_at)
+                    batch_ids += new_batches(connection, workspace, name, new, may_use, opens_at, at)
+        return Claimed(ids, batch_ids, dict(refused))
 
     @staticmethod
     def _deal(

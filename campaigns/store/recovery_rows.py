@@ -80,7 +80,10 @@ class RecoveryRows:
         )
 
     def _unknown(self, workspace: str, *conditions: sa.ColumnElement[bool]) -> list[UnknownDial]:
-        query = sa.select(attempts).where(attempts.c.workspace == workspace, is_open(), *conditions)
+        # Of a batch nothing is ever sent again: `services.batch` finds out what became of its tasks.
+        query = sa.select(attempts).where(
+            attempts.c.workspace == workspace, is_open(), attempts.c.batch_id.is_(None), *conditions
+        )
         with self._db.read() as connection:
             return [
                 UnknownDial(

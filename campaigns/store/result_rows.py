@@ -59,6 +59,7 @@ class ResultRows:
                     AttemptState(row.state),
                     from_ms(row.placed_at),
                     None if row.ended_at is None else from_ms(row.ended_at),
+                    row.batch_id,
                 )
                 for row in connection.execute(query)
             ]

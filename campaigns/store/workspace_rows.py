@@ -27,6 +27,11 @@ class Account:
     shrunk_to: int | None
     trouble: str | None
     poll_credit: float
+    burst_limit: int = 0
+
+    def reserved_for(self, lines: int) -> int:
+        """What a batch leaves free so that batches use `lines` at most: Retell's own dialer uses bursts as well."""
+        return max(0, max(self.limit or 0, self.burst_limit) - lines)
 
     def ceiling(self, reserve: int = 0) -> int:
         """Lines that outbound calls may use now; none while the limit was never seen."""
@@ -73,9 +78,12 @@ class WorkspaceRows:
             shrunk_to=shrunk,
             trouble=row.trouble,
             poll_credit=row.poll_credit,
+            burst_limit=row.burst_limit,
         )
 
-    def observe(self, name: str, limit: int, reserved_inbound: int, excess: int) -> None:
+    def observe(
+        self, name: str, limit: int, reserved_inbound: int, excess: int, burst_limit: int = 0
+    ) -> None:
         """Keep a snapshot. excess: calls in progress on the account less our own open attempts."""
         with self._db.write() as connection:
             seen = connection.execute(
@@ -88,6 +96,7 @@ class WorkspaceRows:
                 .values(
                     line_limit=limit,
                     reserved_inbound=reserved_inbound,
+                    burst_limit=burst_limit,
                     foreign_seen=json.dumps(remembered),
                     observed_real=real_ms(),
                     trouble=None,

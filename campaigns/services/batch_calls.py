@@ -1,0 +1,257 @@
+"""Batch mode, looking: everything that is known of a batch's calls comes from lists of calls.
+
+A task is found as a call by `metadata.attempt_id`; from then on it is a call as any other. What is not found is never
+sent again: it goes back to the pacer only once it is known that the batch makes no more calls, otherwise an operator
+decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import structlog
+
+from campaigns.domain.batching import (
+    END_MARGIN,
+    LEFT_OVER_PER_LEAD,
+    URGENT_LOOK,
+    BatchState,
+    Missing,
+    Verdict,
+    call_seconds,
+    judge,
+    look_every,
+)
+from campaigns.domain.call_windows import WEEK
+from campaigns.domain.entities import OpenCall
+from campaigns.domain.states import AttemptState
+from campaigns.retell import Call, Calls, RetellError
+from campaigns.services import results
+from campaigns.services.adoption import adopt
+from campaigns.services.context import Context
+from campaigns.store import Batch, Task
+
+log = structlog.get_logger(__name__)
+
+#: Real milliseconds for which one looker has a batch to itself.
+LOOK_LEASE_MS = 30_000
+#: Real seconds between two looks at what waits for its turn.
+SHORTEST_PAUSE, IDLE_PAUSE = 0.25, 1.0
+#: How often, a week apart each, the tasks that a batch left over are watched for.
+WEEKS_WATCHED = 4
+_WAITING = (AttemptState.DIALING, AttemptState.AMBIGUOUS)
+
+
+@dataclass
+class Looked:
+    """One pass. ended: calls that were found to be over; settle: attempts to settle now; again_in: real seconds until
+    the next pass, None = nothing waits at Retell."""
+
+    found: int = 0
+    ended: int = 0
+    returned: int = 0
+    unresolved: int = 0
+    stopped: int = 0
+    settle: list[str] = field(default_factory=list)
+    again_in: float | None = None
+
+
+def look(context: Context) -> Looked:
+    """Look at the batches whose turn it is. Safe to run any number of times at once."""
+    store, workspace = context.store, context.workspace
+    done = Looked()
+    for batch_id in store.batches.lost(workspace):
+        store.batches.doubt(batch_id, "the worker that sent it left no answer", context.clock.now(), 0)
+    for batch in store.batches.open_batches(workspace):
+        if batch.state == BatchState.CLAIMED:
+            store.batches.close_claim(batch.id, "stale_claim")
+    for batch in store.batches.take_due(workspace, context.clock.now(), LOOK_LEASE_MS):
+        try:
+            _look_at(context, batch, done)
+        except RetellError as error:
+            store.workspaces.note_trouble(workspace, str(error))
+            log.warning("batch_unreadable", batch=batch.id, error=str(error))
+            store.batches.look_again(batch.id, _pause_ms(context, batch, urgent=False), empty=False)
+    _stop_suppressed(context, done)
+    if store.batches.open_batches(workspace):
+        # A turn never comes sooner than that after the last one.
+        done.again_in = max(SHORTEST_PAUSE, min(IDLE_PAUSE, URGENT_LOOK / context.clock.speed))
+    return done
+
+
+def _look_at(context: Context, batch: Batch, done: Looked) -> None:
+    store = context.store
+    tasks = store.batches.tasks(batch.id)
+    listed = _listed(context, batch, tasks)
+    waiting = {task.attempt_id: task for task in tasks if task.state in _WAITING}
+    known = {task.attempt_id: task.call_id for task in tasks if task.call_id is not None}
+    for call in listed:
+        attempt_id = call.attempt_id or ""
+        if attempt_id in waiting:
+            if adopt(context, attempt_id, call.call_id):
+                done.found += 1
+            waiting.pop(attempt_id)
+        elif attempt_id and known.get(attempt_id) != call.call_id:
+            _stray(context, batch, tasks, call, done)
+    _end(context, batch, listed, done)
+    if batch.state == BatchState.OVER:
+        _watch_on(context, batch)
+        return
+    missing = list(waiting.values())
+    if not missing:
+        store.batches.over(batch.id, batch.left_over, batch.reopens_at)
+        return
+    _judge(context, batch, tasks, missing, listed, done)
+
+
+def _listed(context: Context, batch: Batch, tasks: Sequence[Task]) -> Calls:
+    """The calls of the batch: by its id, or by those of its attempts where nobody told us the batch's."""
+    if batch.batch_call_id is not None:
+        return context.retell.list_calls(batch_call_id=batch.batch_call_id)
+    return context.retell.list_calls(metadata={"attempt_id": [task.attempt_id for task in tasks]})
+
+
+def _end(context: Context, batch: Batch, listed: Iterable[Call], done: Looked) -> None:
+    """The calls of the list that are over free their lines; those that nothing more is awaited of can be settled."""
+    seen = {call.call_id: call for call in listed}
+    calls = [call for call in context.store.results.open_calls(batch.workspace) if call.call_id in seen]
+    over: list[tuple[OpenCall, Call]] = [
+        (call, item)
+        for call in calls
+        if call.state == AttemptState.PLACED and results.is_over(item := seen[call.call_id])
+    ]
+    done.ended += len(results.end(context, over))
+    ready = results.ready_of(context, calls, seen)
+    if ready:
+        done.settle += context.store.results.take_settling_turn(ready, results.SETTLE_LEASE_MS)
+
+
+def _judge(
+    context: Context,
+    batch: Batch,
+    tasks: Sequence[Task],
+    missing: Sequence[Task],
+    listed: Calls,
+    done: Looked,
+) -> None:
+    """What has become of tasks without a call: to be awaited, or found out, with the evidence."""
+    store, now = context.store, context.clock.now()
+    ends_at = batch.ends_at or now
+    since_end = (now - ends_at).total_seconds()
+    younger: list[str] = []
+    proves = not listed.malformed
+    if since_end >= END_MARGIN and proves:
+        witnesses = store.batches.younger(batch.workspace, ends_at)
+        if witnesses:
+            asked = context.retell.list_calls(
+                metadata={"attempt_id": [*(task.attempt_id for task in missing), *witnesses]}
+            )
+            proves = not asked.malformed
+            late = {task.attempt_id for task in missing} & {call.attempt_id for call in asked}
+            if late:  # the next look joins them
+                proves = False
+            younger = [call.call_status or "" for call in asked if call.attempt_id in witnesses]
+    verdict = Verdict.WAIT
+    if proves:
+        found = sum(task.call_id is not None for task in store.batches.tasks(batch.id))
+        verdict = judge(Missing(since_end, batch.searches + 1, younger, found, batch.taken))
+    if verdict is Verdict.WAIT:
+        urgent = any(task.suppressed for task in missing)
+        empty = proves and since_end >= 0
+        store.batches.look_again(batch.id, _pause_ms(context, batch, urgent=urgent), empty=empty)
+        return
+    for task in missing:
+        if verdict is Verdict.UNRESOLVED:
+            done.unresolved += _give_up(context, batch, task, since_end)
+        else:
+            done.returned += _return(context, batch, task, verdict, younger)
+    left = verdict is Verdict.LEFT_OVER or verdict is Verdict.UNRESOLVED
+    reopens_at = batch.begins_at + WEEK if left and batch.begins_at is not None else None
+    store.batches.over(batch.id, len(missing) if left else 0, reopens_at)
+    log.info("batch_tasks_without_call", batch=batch.id, tasks=len(missing), verdict=verdict)
+
+
+def _return(context: Context, batch: Batch, task: Task, verdict: Verdict, younger: Sequence[str]) -> bool:
+    store, now = context.store, context.clock.now()
+    if verdict is Verdict.REFUSED:
+        why = f"batch {batch.id}: Retell took {batch.taken} of {batch.size} tasks, and made all those calls"
+    else:
+        ended = batch.ends_at or now
+        why = (
+            f"batch {batch.id}: its window ended at {ended:%Y-%m-%d %H:%M} UTC, {batch.searches + 1} searches since"
+            f" found no call, and the list shows later ones ({', '.join(sorted(set(younger)))})"
+        )
+    hold = None
+    often = store.batches.left_over_of_lead(task.attempt_id, (Verdict.REFUSED, Verdict.LEFT_OVER)) + 1
+    if often >= LEFT_OVER_PER_LEAD:
+        hold = (
+            "not_dialed_in_batch",
+            f"{often} batches made no call to it: dial it with --mode phone, or cancel it",
+        )
+    return store.batches.return_task(task, verdict.value, why, now, now, hold)
+
+
+def _give_up(context: Context, batch: Batch, task: Task, since_end: float) -> bool:
+    attempts, now = context.store.attempts, context.clock.now()
+    why = (
+        f"batch {batch.id}: no call {since_end / 60:.0f} minutes after its window ended, and no later call that would "
+        "show that the list is complete"
+    )
+    attempts.doubt(task.attempt_id, why, now, 0)
+    remedy = f"look for a call to this lead at Retell, then `campaigns resolve {task.attempt_id}`"
+    return attempts.give_up(task.attempt_id, AttemptState.AMBIGUOUS, why, remedy, now)
+
+
+def _stray(context: Context, batch: Batch, tasks: Sequence[Task], call: Call, done: Looked) -> None:
+    """A call of a task that was given up: it is hung up at once, and the alarm sounds."""
+    task = next((task for task in tasks if task.attempt_id == call.attempt_id), None)
+    if task is None or results.is_over(call):
+        if task is not None:
+            adopt(context, task.attempt_id, call.call_id)
+        return
+    context.retell.stop_call(call.call_id)
+    done.stopped += 1
+    log.error("left_over_task_rang", batch=batch.id, attempt=task.attempt_id, call=call.call_id)
+    why = f"batch {batch.id}: call {call.call_id} came after the task was given up, and was hung up"
+    context.store.batches.tell(task, why, context.clock.now())
+    adopt(context, task.attempt_id, call.call_id)
+
+
+def _watch_on(context: Context, batch: Batch) -> None:
+    """What a batch left over may ring when its window opens again, a week later: look closely, then again in a week."""
+    now = context.clock.now()
+    if batch.reopens_at is None or batch.begins_at is None or batch.ends_at is None:
+        return
+    length = batch.ends_at - batch.begins_at
+    if now < batch.reopens_at + length + timedelta(seconds=END_MARGIN):
+        context.store.batches.look_again(batch.id, _pause_ms(context, batch, urgent=True), empty=False)
+        return
+    again = batch.reopens_at + WEEK
+    last = batch.begins_at + WEEK * WEEKS_WATCHED
+    context.store.batches.watch_again(batch.id, again if again <= last else None)
+
+
+def _stop_suppressed(context: Context, done: Looked) -> None:
+    """Hang up calls whose number came onto the do-not-call list after they were sent."""
+    store = context.store
+    for task in store.batches.to_stop(context.workspace):
+        try:
+            context.retell.stop_call(task.call_id or "")
+        except RetellError as error:
+            log.warning("call_not_stopped", call_id=task.call_id, error=str(error))
+            continue
+        why = f"call {task.call_id} was hung up: its number came onto the do-not-call list after it was sent"
+        done.stopped += store.batches.stopped(task, why, context.clock.now())
+
+
+def _pause_ms(context: Context, batch: Batch, *, urgent: bool) -> int:
+    """Real milliseconds until a batch is looked at again."""
+    store = context.store
+    campaign = store.campaigns.get(batch.campaign_id)
+    seconds = URGENT_LOOK
+    if not urgent and campaign is not None:
+        calls = call_seconds(store.batches.observed_seconds(batch.campaign_id))
+        seconds = look_every(batch.lines, calls, campaign.options.horizon().total_seconds())
+    return max(int(SHORTEST_PAUSE * 1000), int(seconds / context.clock.speed * 1000))
