@@ -31,6 +31,7 @@ from campaigns.retell import Call, Calls, RetellError
 from campaigns.services import results
 from campaigns.services.adoption import adopt
 from campaigns.services.context import Context
+from campaigns.services.dispatch import phone_campaigns
 from campaigns.store import Batch, Task
 
 log = structlog.get_logger(__name__)
@@ -251,7 +252,8 @@ def _pause_ms(context: Context, batch: Batch, *, urgent: bool) -> int:
     store = context.store
     campaign = store.campaigns.get(batch.campaign_id)
     seconds = URGENT_LOOK
-    if not urgent and campaign is not None:
+    # Lines that are free again are news for phone campaigns: for them, looking often is worth its requests.
+    if not urgent and campaign is not None and not phone_campaigns(context):
         calls = call_seconds(store.batches.observed_seconds(batch.campaign_id))
         seconds = look_every(batch.lines, calls, campaign.options.horizon().total_seconds())
     return max(int(SHORTEST_PAUSE * 1000), int(seconds / context.clock.speed * 1000))

@@ -58,16 +58,28 @@ def observe_account(context: Context) -> Account:
         return store.workspaces.account(workspace)
     # Whatever of ours was open before or after the question may be among the calls in its answer.
     own = len(before | store.attempts.holding_ids(workspace))
-    # Of the tasks that wait at Retell, as many may have become calls as batches have lines for.
-    own += max(batches_before.unseen, store.batches.load(workspace).unseen)
+    current = seen.current_concurrency or 0
+    # Of the tasks that wait at Retell, as many may have become calls as batches have lines for: or fewer, and then
+    # there are calls of others that phone campaigns must not forget.
+    unseen = max(batches_before.unseen, store.batches.load(workspace).unseen)
+    excess = current - own - unseen
+    if unseen and phone_campaigns(context):
+        known = store.workspaces.account(workspace).foreign
+        excess = max(excess, min(known, current - own))
     store.workspaces.observe(
         workspace,
         limit,
         seen.reserved_inbound_concurrency or 0,
-        (seen.current_concurrency or 0) - own,
+        excess,
         seen.concurrency_burst_limit or 0,
     )
     return store.workspaces.account(workspace)
+
+
+def phone_campaigns(context: Context) -> bool:
+    """Whether campaigns run whose calls are dialed one by one."""
+    running = context.store.campaigns.listed(context.workspace, (CampaignState.RUNNING,))
+    return any(not campaign.options.in_batches for campaign in running)
 
 
 def current_account(context: Context) -> Account:

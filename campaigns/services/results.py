@@ -20,10 +20,10 @@ from campaigns.domain.outcomes import CONTACTS, DISPOSITIONS, Outcome, analysis_
 from campaigns.domain.pacing import DEEPEST_DEBT, SHORTEST_POLL, SHRINK_SECONDS, poll_credit, poll_interval
 from campaigns.domain.requests import CallBack, NeverAgain, request_of
 from campaigns.domain.retry import RetryAt, decide
-from campaigns.domain.states import AttemptState, CampaignState
+from campaigns.domain.states import AttemptState
 from campaigns.retell import Call, RetellError
 from campaigns.services.context import Context
-from campaigns.services.dispatch import keep_account_fresh
+from campaigns.services.dispatch import keep_account_fresh, phone_campaigns
 
 log = structlog.get_logger(__name__)
 
@@ -144,8 +144,7 @@ def end(context: Context, over: Sequence[tuple[OpenCall, Call]]) -> list[str]:
 def follow_up(context: Context, polled: Polled) -> list[str]:
     """After a poll: keep the account's snapshot fresh, and return the attempts to settle now."""
     store, workspace = context.store, context.workspace
-    running = store.campaigns.listed(workspace, (CampaignState.RUNNING,))
-    if any(not campaign.options.in_batches for campaign in running):
+    if phone_campaigns(context):
         keep_account_fresh(context)
     ready = ready_of(context, polled.calls, polled.seen)
     return store.results.take_settling_turn(ready, SETTLE_LEASE_MS) if ready else []

@@ -175,7 +175,7 @@ class ResultRows:
                 return False
             row = connection.execute(
                 sa.select(attempts.c.lead_id, attempts.c.campaign_id, attempts.c.phone, attempts.c.dialing_at,
-                          attempts.c.successful, leads.c.zones, leads.c.jurisdictions, campaigns.c.state)
+                          attempts.c.successful, attempts.c.stopped_at, leads.c.zones, leads.c.jurisdictions, campaigns.c.state)
                 .join(campaigns, campaigns.c.id == attempts.c.campaign_id)
                 .join(leads, leads.c.id == attempts.c.lead_id)
                 .where(attempts.c.id == attempt_id)
@@ -190,7 +190,10 @@ class ResultRows:
                 values["succeeded"] = True
             decision = lead.decision
             why: str | None = None
-            if isinstance(decision, Reached):
+            after = waiting_again(connection, row.phone, row.state, now) if row.stopped_at is not None else {}
+            if after.get("state") is LeadState.SUPPRESSED:
+                values["state"], why = LeadState.SUPPRESSED, "hung up: its number is on the do-not-call list"
+            elif isinstance(decision, Reached):
                 values["state"] = LeadState.REACHED
             elif isinstance(decision, Exhausted):
                 values["state"], why = LeadState.EXHAUSTED, decision.why

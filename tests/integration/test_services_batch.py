@@ -1,0 +1,442 @@
+"""Batch mode: what is sent, what is found out, and everything that must not ring."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+from batch_world import BATCH, CENTRAL, EAST, MOUNTAIN, START, WEST, BatchWorld, number
+from services_world import FROM, WORKSPACE
+
+from campaigns.domain.states import AttemptState
+from campaigns.services import batch, batch_calls
+
+OTHER = "+12125550101"
+
+
+@pytest.fixture
+def world(tmp_path: Path, migrated_sqlite: Path) -> Iterator[BatchWorld]:
+    with BatchWorld.made(tmp_path, migrated_sqlite, mean_call=60.0) as made:
+        yield made
+
+
+def error(status: int) -> httpx.Response:
+    return httpx.Response(status, json={"status": "error", "message": f"told {status}"})
+
+
+def made(tmp_path: Path, migrated: Path, **simulator: object) -> Iterator[BatchWorld]:
+    return BatchWorld.made(tmp_path, migrated, **simulator)  # type: ignore[return-value]
+
+
+# -- what is sent
+
+
+def test_a_batch_says_what_it_may(world: BatchWorld) -> None:
+    world.clock.at += timedelta(seconds=20)
+    campaign = world.campaign(agent="agent_simulator_sales", agent_version="3")
+    world.send()
+    [sent] = world.wire.sent
+    assert sent["from_number"] == FROM
+    assert sent["reserved_concurrency"] == 16, "of 20 lines it may use one for each of its tasks"
+    assert "trigger_timestamp" not in sent
+    assert sent["call_time_window"] == {
+        "windows": [{"start": 600, "end": 605}],  # the horizon ends at 10:05:20: whole minutes, never later
+        "timezone": EAST,
+        "day": ["Tuesday"],
+    }
+    attempts = world.attempts
+    assert [task["metadata"]["attempt_id"] for task in sent["tasks"]] == [a["id"] for a in attempts]
+    assert {a["state"] for a in attempts} == {"dialing"}
+    [row] = world.batches
+    assert (row["state"], row["size"], row["taken"], row["lines"]) == ("sent", 4, 4, 4)
+    assert {a["batch_id"] for a in attempts} == {row["id"]}
+    assert "idempotency_key" not in sent["tasks"][0]
+    assert sent["tasks"][0]["override_agent_version"] == 3
+    world.run([campaign], 1)
+    assert world.states() == {"settled": 4}
+    world.holds(campaign)
+
+
+def test_a_batch_is_one_number_and_one_zone(world: BatchWorld) -> None:
+    campaign = world.campaign(zones=[EAST, EAST, CENTRAL, CENTRAL] * 2, from_numbers=(FROM, OTHER))
+    world.send()
+    groups = {
+        (sent["from_number"], sent["call_time_window"]["timezone"], len(sent["tasks"])) for sent in world.wire.sent
+    }  # fmt: skip
+    assert groups == {(FROM, EAST, 2), (FROM, CENTRAL, 2), (OTHER, EAST, 2), (OTHER, CENTRAL, 2)}
+    world.run([campaign], 1)
+    world.holds(campaign)
+
+
+def test_a_window_never_ends_later_than_the_callees(world: BatchWorld) -> None:
+    world.campaign(zones=[EAST, f"{EAST}|{WEST}"], windows=("Mon-Fri 09:00-10:08",))
+    world.send()
+    [sent] = world.wire.sent
+    # 10:08 in New York, less the guard of five minutes; in California it is not yet nine.
+    assert sent["call_time_window"]["windows"] == [{"start": 600, "end": 603}]
+    assert len(sent["tasks"]) == 1
+
+
+def test_a_lead_of_several_zones_keeps_all_their_windows(world: BatchWorld) -> None:
+    world.clock.at += timedelta(hours=9, minutes=51)  # 19:51 in New York, 16:51 in California
+    world.campaign(zones=[f"{EAST}|{WEST}"])
+    world.send()
+    [sent] = world.wire.sent
+    assert sent["call_time_window"]["timezone"] == EAST
+    assert sent["call_time_window"]["windows"] == [{"start": 1191, "end": 1195}]
+
+
+def test_a_window_that_opens_soon_is_triggered_at_its_opening(tmp_path: Path, migrated_sqlite: Path) -> None:
+    early = START - timedelta(hours=1, seconds=40)  # 08:59:20 in New York
+    with BatchWorld.made(tmp_path, migrated_sqlite, mean_call=60.0, start=early) as world:
+        campaign = world.campaign()
+        world.send()
+        [sent] = world.wire.sent
+        assert sent["trigger_timestamp"] == (START.timestamp() - 3600) * 1000
+        assert sent["call_time_window"]["windows"] == [{"start": 540, "end": 545}]
+        world.run([campaign], 1)
+        assert min(call.created_ms for call in world.engine.calls) == sent["trigger_timestamp"]
+        world.holds(campaign)
+
+
+def test_it_is_committed_before_anything_leaves_and_sent_once(world: BatchWorld) -> None:
+    world.campaign()
+    [batch_id] = world.pace().batch_ids
+    seen = []
+    inner = world.context.retell.create_batch_call
+
+    def watched(request: object) -> object:
+        seen.append((world.batches[0]["state"], world.states()))
+        assert batch.send(world.context, batch_id) == 0, "a second delivery has nothing to send"
+        return inner(request)  # type: ignore[arg-type]
+
+    world.context.retell.create_batch_call = watched  # type: ignore[method-assign,assignment]
+    assert batch.send(world.context, batch_id) == 4
+    assert batch.send(world.context, batch_id) == 0
+    assert seen == [("sending", {"dialing": 4})]
+    assert len(world.wire.sent) == 1
+
+
+def test_a_sender_that_slept_sends_nothing(world: BatchWorld) -> None:
+    world.campaign()
+    [batch_id] = world.pace().batch_ids
+    ticks = iter([0.0, batch.FENCE_SECONDS + 0.1])
+    assert batch.send(world.context, batch_id, awake=lambda: next(ticks)) == 0
+    assert not world.wire.sent
+    assert world.states() == {"not_placed": 4}
+    assert world.batches[0]["state"] == "not_sent"
+
+
+@pytest.mark.parametrize("how", ["pause", "cancel", "suppress", "close"])
+def test_who_may_not_be_dialed_any_more_is_left_out(world: BatchWorld, how: str) -> None:
+    campaign = world.campaign(zones=[EAST, CENTRAL], windows=("Mon-Fri 09:00-11:00",))
+    [batch_id] = world.pace().batch_ids
+    if how == "pause":
+        world.store.campaigns.pause(campaign.id, "lunch", START)
+    elif how == "cancel":
+        world.store.campaigns.cancel(campaign.id, START)
+    elif how == "suppress":
+        world.store.imports.suppress([number(0)], "operator", "asked by mail", START)
+    else:
+        world.clock.at += timedelta(minutes=56)
+    world.deliver(batch_id)
+    left = [task["to_number"] for sent in world.wire.sent for task in sent["tasks"]]
+    assert left == {"suppress": [number(1)], "close": [number(1)]}.get(how, [])
+    given_back = [a for a in world.attempts if a["state"] == "not_placed"]
+    assert len(given_back) == 2 - len(left)
+    assert not any(a["charged"] for a in given_back)
+
+
+# -- lines
+
+
+def test_both_modes_together_stay_within_the_lines(tmp_path: Path, migrated_sqlite: Path) -> None:
+    with BatchWorld.made(
+        tmp_path, migrated_sqlite, mean_call=60.0, concurrency=10, reserved_inbound=2, foreign=1
+    ) as world:
+        both = [
+            world.campaign("batch", [EAST] * 60, batch_horizon="3m"),
+            world.campaign("phone", [EAST] * 60, first=1_000, mode="phone", weight=1.0),
+        ]
+        by_mode = []
+        peak = 0
+        for _ in range(150):
+            world.tick(2)
+            live = [call for call in world.engine.calls if not call.over(world.engine.advance())]
+            peak = max(peak, len(live))
+            batched = sum(call.batch_call_id is not None for call in live)
+            by_mode.append((batched, len(live) - batched))
+        assert peak == 7
+        print(world.engine.ledger.refusals, by_mode)
+        assert not any("concurrency" in why for why in world.engine.ledger.refusals), "nobody was crowded out"
+        shared = [one for one in by_mode[20:] if min(one) >= 2]
+        assert len(shared) > 60, "neither starves"
+        world.run(both, 2, 5)
+        for campaign in both:
+            world.holds(campaign)
+        assert world.engine.summary()["peak_concurrency"] <= 7
+
+
+def test_bursts_are_no_lines_for_batches(tmp_path: Path, migrated_sqlite: Path) -> None:
+    with BatchWorld.made(tmp_path, migrated_sqlite, mean_call=60.0, concurrency=4, burst=True) as world:
+        campaign = world.campaign(zones=[EAST] * 20)
+        world.send()
+        assert world.wire.sent[0]["reserved_concurrency"] == 8, "Retell would dial on all 12"
+        world.run([campaign], 1)
+        assert world.engine.summary()["peak_concurrency"] == 4
+
+
+def test_a_campaigns_own_cap_holds(world: BatchWorld) -> None:
+    campaign = world.campaign(zones=[EAST] * 12, concurrency=3)
+    world.send()
+    assert world.wire.sent[0]["reserved_concurrency"] == 17
+    world.run([campaign], 1)
+    assert world.engine.summary()["peak_concurrency"] == 3
+
+
+def test_between_batches_nobody_asks_for_the_lines(world: BatchWorld) -> None:
+    world.campaign(zones=[EAST] * 30)
+    world.send()
+    asked = world.engine.ledger.requests["get-concurrency"]
+    for _ in range(20):
+        world.tick(1)
+    assert world.engine.ledger.requests["get-concurrency"] == asked
+
+
+# -- what is not known
+
+
+@pytest.mark.parametrize("trouble", ["dropped", "died", "killed", "500"])
+@pytest.mark.parametrize("lag", [0.0, 90.0])
+def test_an_unknown_answer_rings_nobody_twice_and_loses_nobody(
+    tmp_path: Path, migrated_sqlite: Path, trouble: str, lag: float
+) -> None:
+    with BatchWorld.made(tmp_path, migrated_sqlite, mean_call=900.0, listing_lag=lag) as world:
+        # Another batch later shows that the list is not lagging: without it an operator would have to decide.
+        campaign = world.campaign(zones=[EAST] * 3)
+        world.wire.trouble.append(error(500) if trouble == "500" else trouble)
+        world.send()
+        if trouble in ("dropped", "500"):
+            assert world.states() == {"ambiguous": 3}
+        else:
+            assert world.states() == {"dialing": 3}
+        world.tick(60)  # the lease of a dead sender is over
+        for minute in range(15):
+            if minute == 7:
+                witness = world.campaign("later", [EAST] * 3, first=100)
+            for _ in range(4):
+                world.tick(15)
+        world.run([campaign, witness], 3, 30)
+        assert set(world.rings.values()) == {1}
+        assert len(world.rings) == 6
+        assert world.lead_counts(campaign) == {"reached": 3}
+        arrived = trouble in ("dropped", "died")
+        first = world.states()
+        assert first == ({"settled": 6} if arrived else {"settled": 6, "not_placed": 3})
+        for one in (campaign, witness):
+            world.holds(one)
+
+
+def test_a_second_delivery_after_a_lost_answer_sends_nothing(world: BatchWorld) -> None:
+    world.campaign()
+    [batch_id] = world.pace().batch_ids
+    world.wire.trouble.append("dropped")
+    world.deliver(batch_id)
+    world.deliver(batch_id)
+    for _ in range(40):
+        world.tick(15)
+        world.deliver(batch_id)
+    assert len(world.wire.sent) == 1
+    assert set(world.rings.values()) == {1}
+
+
+def test_without_proof_an_operator_decides(world: BatchWorld) -> None:
+    campaign = world.campaign()
+    world.wire.trouble.append(httpx.ReadTimeout("no answer"))
+    world.send()
+    for _ in range(60):
+        world.tick(60)
+    assert world.states() == {"ambiguous": 4}, "for an hour nobody concludes anything"
+    for _ in range(90):
+        world.tick(60)
+    assert world.states() == {"unresolved": 4}
+    assert world.lead_counts(campaign) == {"held": 4}
+    assert {lead["hold_code"] for lead in world.leads()} == {"unresolved_attempt"}
+    assert not world.wire.sent
+
+
+def test_a_claim_whose_message_is_lost_is_given_back(world: BatchWorld) -> None:
+    world.campaign()
+    world.pace()
+    world.lost_messages = True
+    world.tick(10)
+    world.tick(1)
+    assert world.states() == {"not_placed": 4}
+    assert world.batches[0]["state"] == "not_sent"
+    world.lost_messages = False
+    world.tick(1)
+    assert len(world.wire.sent) == 1
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_not_now_is_not_refused(world: BatchWorld, status: int) -> None:
+    campaign = world.campaign()
+    world.wire.trouble.append(error(429) if status == 429 else httpx.ConnectError("no route"))
+    world.send()
+    assert world.states() == {"not_placed": 4}
+    assert not any(a["charged"] for a in world.attempts)
+    world.run([campaign], 1)
+    assert world.lead_counts(campaign) == {"reached": 4}
+
+
+# -- what never becomes a call
+
+
+def test_one_bad_task_is_found_by_halving(tmp_path: Path, migrated_sqlite: Path) -> None:
+    with BatchWorld.made(tmp_path, migrated_sqlite, mean_call=30.0) as world:
+        campaign = world.campaign(zones=[EAST] * 20)
+        world.store.database.engine  # noqa: B018
+        with world.store.database.write() as connection:
+            connection.exec_driver_sql("UPDATE leads SET agent_id = 'agent_gone' WHERE line = 7")
+        world.run([campaign], 2)
+        assert world.lead_counts(campaign) == {"reached": 19, "held": 1}
+        [held] = [lead for lead in world.leads() if lead["state"] == "held"]
+        assert (held["line"], held["hold_code"]) == (7, "dial_refused")
+        world.holds(campaign)
+
+
+def test_a_task_that_retell_left_out_is_found_out_and_held_in_the_end(
+    tmp_path: Path, migrated_sqlite: Path
+) -> None:
+    with BatchWorld.made(tmp_path, migrated_sqlite, mean_call=30.0, batch_bad_task="skip") as world:
+        campaign = world.campaign(zones=[EAST] * 20)
+        with world.store.database.write() as connection:
+            connection.exec_driver_sql("UPDATE leads SET agent_id = 'agent_gone' WHERE line = 7")
+        world.run([campaign], 2, 5)
+        assert world.lead_counts(campaign) == {"reached": 19, "held": 1}
+        [held] = [lead for lead in world.leads() if lead["state"] == "held"]
+        assert (held["line"], held["hold_code"]) == (7, "not_dialed_in_batch")
+        returned = [a for a in world.attempts if a["state"] == "not_placed"]
+        assert {a["refusal"] for a in returned} >= {"refused_in_batch"}
+        told = [event["detail"] for event in world.store.reports.events_of_lead(held["id"])] if hasattr(
+            world.store.reports, "events_of_lead"
+        ) else []  # fmt: skip
+        assert not told or any("Retell took 19 of 20 tasks" in (text or "") for text in told)
+
+
+def crowded(world: BatchWorld) -> None:
+    """Others take every line before Retell has dialed anything of the batch."""
+    world.engine.configure({"foreign": 20})
+
+
+def test_what_the_window_closed_upon_goes_back_with_the_evidence(world: BatchWorld) -> None:
+    campaign = world.campaign(zones=[EAST] * 6)
+    [batch_id] = world.pace().batch_ids
+    crowded(world)
+    world.deliver(batch_id)
+    for _ in range(40):
+        world.tick(10)
+    assert world.rings.total() == 0
+    assert world.states()["dialing"] == 6, "no call, but no list that shows later calls either"
+    world.engine.configure({"foreign": 0})
+    world.engine.configure({"mean_call": 900.0})
+    witness = world.campaign("later", [EAST] * 3, first=100)
+    world.run([campaign, witness], 2, 20)
+    returned = [a for a in world.attempts if a["refusal"] == "left_in_batch"]
+    assert len(returned) == 6
+    assert not any(a["charged"] for a in returned)
+    [first] = [row for row in world.batches if row["id"] == batch_id]
+    assert (first["state"], first["left_over"]) == ("over", 6)
+    assert set(world.rings.values()) == {1}
+    world.holds(campaign)
+
+
+def test_a_week_later_what_was_left_over_is_hung_up(world: BatchWorld) -> None:
+    """Retell reads a window by its weekday: tasks that were left over may ring when it opens again."""
+    test_what_the_window_closed_upon_goes_back_with_the_evidence(world)
+    world.clock.at = START + timedelta(days=7)
+    rung = world.rings.total()
+    for _ in range(30):
+        world.tick(2)
+    again = [call for call in world.engine.calls if call.created_ms > (START.timestamp() + 86400) * 1000]
+    assert len(again) == 6
+    assert world.rings.total() == rung + 6
+    assert {call.stopped_ms is not None for call in again} == {True}
+    assert max((call.stopped_ms or 0) - call.created_ms for call in again) <= 5_000
+    for _ in range(40):
+        world.tick(15)
+    [watched] = [row for row in world.batches if row["left_over"]]
+    assert watched["reopens_at"] == (START + timedelta(days=14)).timestamp() * 1000
+
+
+# -- within the horizon
+
+
+@pytest.mark.parametrize("how", ["pause", "cancel"])
+def test_after_the_horizon_nothing_rings(world: BatchWorld, how: str) -> None:
+    campaign = world.campaign(zones=[EAST] * 200)
+    for _ in range(60):
+        world.tick(2)
+    stopped = world.clock.at
+    if how == "pause":
+        world.store.campaigns.pause(campaign.id, "by hand", stopped)
+    else:
+        world.store.campaigns.cancel(campaign.id, stopped)
+    for _ in range(180):
+        world.tick(5)
+    last = max(call.created_ms for call in world.engine.calls) / 1000
+    assert 0 < last - stopped.timestamp() <= 300
+    assert 50 < world.rings.total() < 200
+    assert "dialing" not in world.states()
+
+
+def test_a_number_that_is_suppressed_while_it_waits_is_hung_up_when_it_shows(world: BatchWorld) -> None:
+    campaign = world.campaign(zones=[EAST] * 40, retry="no_answer:10m")
+    world.send()
+    world.tick(1)
+    last = world.attempts[39]
+    assert last["phone"] not in world.rings, "it waits for a line"
+    world.store.imports.suppress([last["phone"]], "operator", "asked by mail", world.clock.at)
+    world.run([campaign], 2)
+    [call] = [call for call in world.engine.calls if call.to_number == last["phone"]]
+    assert call.stopped_ms is not None
+    assert call.stopped_ms - call.created_ms <= 5_000
+    [row] = [a for a in world.attempts if a["id"] == last["id"]]
+    assert row["stopped_at"] is not None
+    assert row["disconnection_reason"] == "manual_stopped"
+    assert world.lead_counts(campaign) == {"reached": 39, "suppressed": 1}
+    assert len([call for call in world.engine.calls if call.stopped_ms is not None]) == 1
+    world.holds(campaign)
+
+
+# -- the whole
+
+
+def test_a_thousand_leads_over_four_zones(tmp_path: Path, migrated_sqlite: Path) -> None:
+    begin = START.replace(hour=13, minute=58)  # two minutes before nine in New York
+    with BatchWorld.made(tmp_path, migrated_sqlite, mean_call=60.0, start=begin) as world:
+        windows = ("Mon-Fri 09:00-09:14", "Mon-Fri 13:00-16:00")  # closes upon some of each zone
+        campaign = world.campaign(zones=[EAST, CENTRAL, MOUNTAIN, WEST] * 250, windows=windows)
+        world.run([campaign], 12, 10)
+        assert world.lead_counts(campaign) == {"reached": 1000}
+        assert set(world.rings.values()) == {1}
+        assert len(world.rings) == 1000
+        zones = {lead["phone"]: lead["zones"] for lead in world.leads()}
+        for call in world.engine.calls:
+            minute = _minute(call.created_ms, zones[call.to_number])
+            assert 540 <= minute < 550 or 780 <= minute < 955, (minute, zones[call.to_number])
+        requests = {name: n for name, n in world.engine.ledger.requests.items() if name != "get-call"}
+        assert sum(requests.values()) <= 500, requests
+        assert world.engine.ledger.requests["get-call"] == 1000, "a transcript each"
+        world.holds(campaign)
+
+
+def _minute(ms: int, zone: str) -> int:
+    from datetime import UTC, datetime
+    from zoneinfo import ZoneInfo
+
+    local = datetime.fromtimestamp(ms / 1000, UTC).astimezone(ZoneInfo(zone))
+    return local.hour * 60 + local.minute
