@@ -79,6 +79,10 @@ PANELS: dict[str, dict[str, tuple[str, str]]] = {
             "watch",
             "Watch campaigns live: leads, lines, calls in progress, outcomes, cost, when they will be done.",
         ),
+        "batches": (
+            "batches",
+            "The batches of a campaign in batch mode, the latest first, and what became of their tasks.",
+        ),
         "leads": ("rows", "The leads of a campaign, in file order."),
         "attempts": ("rows", "The attempts of a campaign, the latest first."),
         "events": ("rows", "What happened in a campaign, oldest first."),

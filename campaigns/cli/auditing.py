@@ -14,8 +14,8 @@ from campaigns.cli.workspace import retell_of
 from campaigns.domain.errors import CampaignsError, UsageError
 from campaigns.domain.states import AttemptState
 from campaigns.runtime import open_context, open_store
+from campaigns.services import batch_calls, results
 from campaigns.services import reconcile as reconciling
-from campaigns.services import results
 from campaigns.services.audit import audit
 from campaigns.settings import Settings, load_settings
 from campaigns.store import Store
@@ -73,17 +73,20 @@ def reconcile(as_json: given.Json = False) -> None:
         polled = results.poll(context)
         ready = results.follow_up(context, polled) if polled else []
         settled = sum(results.settle(context, attempt_id) for attempt_id in ready)
+        looked = batch_calls.look(context)
+        settled += sum(results.settle(context, attempt_id) for attempt_id in looked.settle)
         done = reconciling.reconcile(context)
     finally:
         context.retell.close()
     found = Reconciliation(
         freed_claims=done.freed_claims,
         doubted=done.doubted,
-        adopted=done.adopted,
+        adopted=done.adopted + looked.found,
         sent_again=done.sent_again,
-        unresolved=done.unresolved,
-        ended=polled.ended if polled else 0,
+        unresolved=done.unresolved + looked.unresolved,
+        ended=(polled.ended if polled else 0) + looked.ended,
         settled=settled,
+        returned=looked.returned,
     )
     out.document(found)
     if not as_json:

@@ -157,6 +157,50 @@ class Held(Document):
     leads: int
 
 
+class BatchesNow(Document):
+    """What is left with Retell's own dialer, in batch mode."""
+
+    open: int = Field(description="batches of which calls may still come")
+    waiting: int = Field(description="leads in them that are not known to be calls")
+    until: str | None = Field(description="none of them is rung later; null where nothing waits")
+
+
+class BatchWindow(Document):
+    """Half-open, in minutes since midnight in the batch's zone."""
+
+    start: int
+    end: int
+
+
+class BatchLine(Document):
+    """A batch: what Retell's own dialer was given, and what became of it."""
+
+    batch: str
+    batch_call_id: str | None = Field(description="Retell's id; null: not sent, or nobody knows")
+    state: str = Field(description="claimed, sending, sent, unknown, not_sent, over")
+    from_number: str
+    zone: str | None
+    day: str | None
+    windows: list[BatchWindow]
+    claimed_at: str
+    sent_at: str | None
+    begins_at: str | None = Field(description="of its window, or of the sending")
+    ends_at: str | None = Field(description="nobody of it is rung later")
+    lines: int = Field(description="that all batches of the account may use together while it waits")
+    reserved_concurrency: int | None
+    tasks: int = Field(description="sent")
+    taken: int | None = Field(description="that Retell counted; null: it did not say")
+    calls: int
+    waiting: int
+    returned: int = Field(description="tasks that are known not to be calls; their leads wait again")
+    unresolved: int
+    left_over: int = Field(
+        description="tasks of which Retell may make calls when the window opens again, a week later"
+    )
+    reopens_at: str | None
+    why: str | None
+
+
 class CampaignStatus(Document):
     """Where a campaign stands."""
 
@@ -169,6 +213,7 @@ class CampaignStatus(Document):
     rejected_rows: int
     cost_cents: float
     slots: Slots
+    batches: BatchesNow | None = Field(description="null where it dials call by call")
     next_event: NextEvent
     held: list[Held] = Field(description="leads that wait for a person")
     trouble: str | None = Field(description="what keeps the account from dialing")
@@ -458,6 +503,7 @@ class Reconciliation(Document):
     unresolved: int = Field(description="attempts left to a person")
     ended: int = Field(description="calls that are over by now")
     settled: int = Field(description="calls whose outcome is fixed now")
+    returned: int = Field(description="tasks of batches that never became calls, given back")
 
 
 class Claim(Document):
@@ -716,6 +762,7 @@ DOCUMENTS: dict[str, Any] = {
     "cancel": CampaignState,
     "release": Released,
     "status": list[CampaignStatus] | CampaignStatus,
+    "batches": list[BatchLine],
     "leads": list[Lead],
     "attempts": list[Attempt],
     "events": list[Event],

@@ -71,6 +71,8 @@ def show_one(out: Output, current: Status) -> None:
     if current.rejected_rows:
         out.line(f"rejected rows: {current.rejected_rows:,}")
     out.line(f"lines: {current.own} of ours in use of {current.ceiling}, {current.foreign} by others")
+    if current.batches is not None:
+        out.line(f"batches: {current.batches.words}")
     out.line(f"cost so far: {current.cost_cents / 100:,.2f} USD")
     show_trouble(out, current)
     at = current.next_event.at

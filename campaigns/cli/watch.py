@@ -167,6 +167,8 @@ def _whole(seen: Seen, width: int, ascii_only: bool) -> Iterator[Text]:
     )  # fmt: skip
     yield _fact("outcomes", "  ".join(f"{name} {n:,}" for name, n in status.outcomes.items()) or "none yet")
     yield _fact("rates", f"{_rates(seen)}  cost {status.cost_cents / 100:,.2f} USD")
+    if status.batches is not None:
+        yield _fact("batches", status.batches.words)
     if deferred := _deferred(seen):
         yield _fact("deferred", deferred)
     yield _fact("next", _next(seen))

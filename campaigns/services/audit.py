@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from campaigns.compliance import Rules, rules_for
 from campaigns.domain.caps import released_at
 from campaigns.domain.clock import from_ms
 from campaigns.domain.entities import Callee, Campaign
+from campaigns.domain.recovery import LONGEST_RING
 from campaigns.domain.states import WITH_CALL, AttemptState
 from campaigns.logs import mask
 from campaigns.retell import Call, RetellClient
@@ -75,6 +77,7 @@ def audit(store: Store, retell: RetellClient, campaign: Campaign) -> Audit:
             _calls_known(attempts, calls, unreadable),
             _attempts_known(attempts, calls),
             _inside_windows(rang, rules),
+            *_batches_inside_windows(store, campaign, rang, rules, calls),
             _within_caps(store, campaign, rang, rules),
             _budget(attempts, campaign.options.max_attempts),
             _not_suppressed(rang),
@@ -155,6 +158,36 @@ def _inside_windows(rang: Sequence[AuditedAttempt], rules: Rules) -> Check:
                 f"attempt {attempt.id}: dialed at {at:%Y-%m-%d %H:%M:%S} UTC, {attempt.zones or 'no zone'}"
             )
     return Check("every dial was inside the callee's window", f"{len(rang)} dials", found)
+
+
+def _batches_inside_windows(
+    store: Store, campaign: Campaign, rang: Sequence[AuditedAttempt], rules: Rules, calls: Sequence[Call]
+) -> list[Check]:
+    """In batch mode Retell chooses the moment: within the window that it was given, which must lie in the callee's."""
+    windows = {batch.id: batch for batch in store.batches.of_campaign(campaign.id)}
+    if not windows:
+        return []
+    found: list[str] = []
+    by_attempt = {attempt.id: attempt for attempt in rang if attempt.batch_id in windows}
+    for attempt in by_attempt.values():
+        batch = windows[attempt.batch_id or ""]
+        callee = Callee.of(attempt.zones, attempt.jurisdictions)
+        for start, end in batch.stretches:
+            until = rules.until(callee, max(start, batch.begins_at or start))
+            if until is None or until < end:
+                found.append(
+                    f"attempt {attempt.id}: batch {batch.id} may ring until {end:%Y-%m-%d %H:%M} UTC"
+                )
+    for call in calls:
+        rung = by_attempt.get(call.attempt_id or "")
+        if rung is None or call.start_timestamp is None:
+            continue
+        at, batch = from_ms(call.start_timestamp), windows[rung.batch_id or ""]
+        if not any(start <= at < end + timedelta(seconds=LONGEST_RING) for start, end in batch.stretches):
+            found.append(
+                f"attempt {rung.id}: answered at {at:%Y-%m-%d %H:%M:%S} UTC, outside of batch {batch.id}"
+            )
+    return [Check("every batch stayed in the callees' windows", f"{len(windows)} batches", found)]
 
 
 def _within_caps(store: Store, campaign: Campaign, rang: Sequence[AuditedAttempt], rules: Rules) -> Check:

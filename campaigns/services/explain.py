@@ -10,7 +10,7 @@ from campaigns.compliance import CONFIDENCES, Rule, Rules, Terms, may_call, reme
 from campaigns.domain.clock import from_ms, to_ms
 from campaigns.domain.entities import Allowed, Blackout, Callee, Campaign, CampaignOptions, Refused
 from campaigns.domain.pacing import CPS_MARGIN
-from campaigns.domain.states import CampaignState, LeadState
+from campaigns.domain.states import AttemptState, CampaignState, LeadState
 from campaigns.domain.windows import Spans, zone
 from campaigns.leads import place_of
 from campaigns.services.report import iso
@@ -162,6 +162,12 @@ class _Gate:
         if elsewhere is not None:
             attempt, name, state = elsewhere
             self._blocked("number", f"attempt {attempt} of {name} is {state}: one at a time")
+            batch = self._store.batches.batch_of(self._workspace, self._phone)
+            if batch is not None and state in (AttemptState.DIALING, AttemptState.AMBIGUOUS):
+                until = (
+                    "" if batch.ends_at is None else f"; Retell does not ring it after {iso(batch.ends_at)}"
+                )
+                self._say("batch", f"it waits in batch {batch.id[:8]}, {batch.state}{until}")
 
     def _due(self) -> datetime:
         if self._lead is None:

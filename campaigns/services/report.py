@@ -22,6 +22,23 @@ class NextEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class BatchesNow:
+    """What is left with Retell's own dialer. until: no lead in it is rung later; None: nothing waits there."""
+
+    open: int
+    waiting: int
+    until: datetime | None
+
+    @property
+    def words(self) -> str:
+        if self.until is None:
+            return f"{self.open} open, nothing waits at Retell"
+        return (
+            f"{self.open} open, {self.waiting:,} leads wait at Retell, none is rung after {iso(self.until)}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     campaign: Campaign
     leads: dict[str, int]
@@ -36,6 +53,7 @@ class Status:
     held: list[tuple[str, str, int]]
     next_event: NextEvent
     tally: Tally
+    batches: BatchesNow | None = None
 
     def document(self) -> dict[str, Any]:
         """The contract of `campaigns status --json`."""
@@ -50,6 +68,13 @@ class Status:
             "rejected_rows": self.rejected_rows,
             "cost_cents": round(self.cost_cents, 4),
             "slots": {"ceiling": self.ceiling, "foreign": self.foreign, "own": self.own},
+            "batches": None
+            if self.batches is None
+            else {
+                "open": self.batches.open,
+                "waiting": self.batches.waiting,
+                "until": None if self.batches.until is None else iso(self.batches.until),
+            },
             "next_event": {"at": None if at is None else iso(at), "what": self.next_event.what},
             "held": [{"code": code, "remedy": remedy, "leads": count} for code, remedy, count in self.held],
             "trouble": self.trouble,
@@ -82,6 +107,18 @@ def _status(store: Store, campaign: Campaign, tally: Tally, now: datetime) -> St
     account = store.workspaces.account(campaign.workspace)
     ceiling = account.ceiling()
     cap = campaign.options.concurrency
+    own = sum(tally.attempts[state] for state in SLOT_HOLDING)
+    batches: BatchesNow | None = None
+    if campaign.options.in_batches:
+        # What waits at Retell is not yet a call: it holds the lines that batches were given.
+        load = store.batches.load(campaign.workspace)
+        waiting, placed = load.waiting.get(campaign.id, 0), load.placed.get(campaign.id, 0)
+        own += load.held_by().get(campaign.id, 0) - waiting - placed
+        going = [
+            one for one in store.batches.open_batches(campaign.workspace) if one.campaign_id == campaign.id
+        ]
+        ends = [one.ends_at for one in going if one.ends_at is not None]
+        batches = BatchesNow(len(going), waiting, max(ends, default=None))
     return Status(
         campaign=campaign,
         leads=tally.leads,
@@ -91,11 +128,12 @@ def _status(store: Store, campaign: Campaign, tally: Tally, now: datetime) -> St
         cost_cents=tally.cost_cents,
         ceiling=ceiling if cap is None else min(ceiling, cap),
         foreign=account.foreign,
-        own=sum(tally.attempts[state] for state in SLOT_HOLDING),
+        own=max(0, own),
         trouble=account.trouble,
         held=store.reports.held(campaign.id) if tally.leads["held"] else [],
         next_event=_next_event(store, campaign, tally.leads, now),
         tally=tally,
+        batches=batches,
     )
 
 

@@ -143,7 +143,7 @@ def end(context: Context, over: Sequence[tuple[OpenCall, Call]]) -> list[str]:
 
 def follow_up(context: Context, polled: Polled) -> list[str]:
     """After a poll: keep the account's snapshot fresh, and return the attempts to settle now."""
-    store, workspace = context.store, context.workspace
+    store = context.store
     if phone_campaigns(context):
         keep_account_fresh(context)
     ready = ready_of(context, polled.calls, polled.seen)

@@ -93,6 +93,11 @@ class Batch:
     refusal: str | None
     refusal_status: int | None
 
+    @property
+    def is_open(self) -> bool:
+        """Whether calls of it may still come."""
+        return self.state in OPEN_BATCH
+
 
 @dataclass(frozen=True, slots=True)
 class Task:
@@ -247,6 +252,17 @@ class BatchRows:
                 Task(row.id, row.campaign_id, row.lead_id, AttemptState(row.state), row.call_id, bool(row.suppressed))
                 for row in connection.execute(query)
             ]  # fmt: skip
+
+    def batch_of(self, workspace: str, phone: str) -> Batch | None:
+        """The batch in which the number's open attempt is."""
+        query = (
+            sa.select(batches)
+            .join(attempts, attempts.c.batch_id == batches.c.id)
+            .where(attempts.c.workspace == workspace, attempts.c.phone == phone, is_open(attempts))
+        )
+        with self._db.read() as connection:
+            row = connection.execute(query).first()
+        return None if row is None else _batch(row)
 
     def task_counts(self, batch_ids: Collection[str]) -> dict[str, dict[str, int]]:
         """Attempts by state of each batch."""

@@ -33,6 +33,7 @@ class AuditedAttempt:
     zones: str
     jurisdictions: str
     suppressed_at: int | None
+    batch_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +173,7 @@ class RecoveryRows:
                 attempts.c.disconnection_reason,
                 attempts.c.refusal_status,
                 attempts.c.refusal,
+                attempts.c.batch_id,
             )
             .where(
                 attempts.c.campaign_id == campaign_id,
@@ -182,8 +184,18 @@ class RecoveryRows:
             .order_by(attempts.c.claimed_at.desc())
             .limit(limit)
         )
+        found: list[RecentDial] = []
+        batches: set[str] = set()
         with self._db.read() as connection:
-            return [RecentDial(*row) for row in connection.execute(query)]
+            for *columns, batch_id in connection.execute(query):
+                dial = RecentDial(*columns)
+                # A batch that failed is one failure, however many leads were in it.
+                if batch_id is not None and dial.failed and dial.outcome is None:
+                    if batch_id in batches:
+                        continue
+                    batches.add(batch_id)
+                found.append(dial)
+        return found
 
     def audited(self, campaign_id: str) -> list[AuditedAttempt]:
         """Every attempt of a campaign with what its call must be held against."""
@@ -200,6 +212,7 @@ class RecoveryRows:
                 leads.c.zones,
                 leads.c.jurisdictions,
                 suppressions.c.added_at,
+                attempts.c.batch_id,
             )
             .join(leads, leads.c.id == attempts.c.lead_id)
             .outerjoin(suppressions, suppressions.c.phone == attempts.c.phone)

@@ -175,7 +175,8 @@ class ResultRows:
                 return False
             row = connection.execute(
                 sa.select(attempts.c.lead_id, attempts.c.campaign_id, attempts.c.phone, attempts.c.dialing_at,
-                          attempts.c.successful, attempts.c.stopped_at, leads.c.zones, leads.c.jurisdictions, campaigns.c.state)
+                          attempts.c.successful, attempts.c.stopped_at,
+                          leads.c.zones, leads.c.jurisdictions, campaigns.c.state)
                 .join(campaigns, campaigns.c.id == attempts.c.campaign_id)
                 .join(leads, leads.c.id == attempts.c.lead_id)
                 .where(attempts.c.id == attempt_id)

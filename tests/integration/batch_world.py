@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -89,8 +90,6 @@ class Wire(httpx.BaseTransport):
             raise trouble
         if isinstance(trouble, httpx.Response):
             return trouble
-        import json
-
         self.sent.append(json.loads(request.content))
         response = self._inner.handle_request(request)
         if trouble == "died":
@@ -178,10 +177,8 @@ class BatchWorld:
         return batch_ids
 
     def deliver(self, batch_id: str) -> None:
-        try:
+        with suppress(Killed):
             batch.send(self.context, batch_id)
-        except Killed:
-            pass
 
     def look(self) -> batch_calls.Looked:
         looked = batch_calls.look(self.context)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
-from batch_world import BATCH, CENTRAL, EAST, MOUNTAIN, START, WEST, BatchWorld, number
-from services_world import FROM, WORKSPACE
+from batch_world import CENTRAL, EAST, MOUNTAIN, START, WEST, BatchWorld, number
+from services_world import FROM
 
-from campaigns.domain.states import AttemptState
-from campaigns.services import batch, batch_calls
+from campaigns.services import batch
 
 OTHER = "+12125550101"
 
@@ -25,10 +25,6 @@ def world(tmp_path: Path, migrated_sqlite: Path) -> Iterator[BatchWorld]:
 
 def error(status: int) -> httpx.Response:
     return httpx.Response(status, json={"status": "error", "message": f"told {status}"})
-
-
-def made(tmp_path: Path, migrated: Path, **simulator: object) -> Iterator[BatchWorld]:
-    return BatchWorld.made(tmp_path, migrated, **simulator)  # type: ignore[return-value]
 
 
 # -- what is sent
@@ -298,7 +294,6 @@ def test_not_now_is_not_refused(world: BatchWorld, status: int) -> None:
 def test_one_bad_task_is_found_by_halving(tmp_path: Path, migrated_sqlite: Path) -> None:
     with BatchWorld.made(tmp_path, migrated_sqlite, mean_call=30.0) as world:
         campaign = world.campaign(zones=[EAST] * 20)
-        world.store.database.engine  # noqa: B018
         with world.store.database.write() as connection:
             connection.exec_driver_sql("UPDATE leads SET agent_id = 'agent_gone' WHERE line = 7")
         world.run([campaign], 2)
@@ -435,8 +430,5 @@ def test_a_thousand_leads_over_four_zones(tmp_path: Path, migrated_sqlite: Path)
 
 
 def _minute(ms: int, zone: str) -> int:
-    from datetime import UTC, datetime
-    from zoneinfo import ZoneInfo
-
     local = datetime.fromtimestamp(ms / 1000, UTC).astimezone(ZoneInfo(zone))
     return local.hour * 60 + local.minute
