@@ -62,7 +62,7 @@ def batches(
             for line in lines
         ]  # fmt: skip
         columns = ["batch", "state", "from", "zone", "window", "tasks", "calls", "waiting", "returned", "why"]
-        out.table(f"Batches of {name}", columns, rows, ("from", "window"))
+        out.table(f"Batches of {name}", columns, rows, ("from", "zone", "window"))
 
 
 def _line(batch: Batch, counts: dict[str, int]) -> BatchLine:

@@ -15,7 +15,6 @@ from campaigns.domain.windows import MINUTES_PER_DAY, zone
 DAY_NAMES = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 #: By which a window is written where the wall clock of its zone is ambiguous.
 PLAIN_ZONE = "Etc/UTC"
-WEEK = timedelta(days=7)
 
 Stretch = tuple[datetime, datetime]
 
@@ -46,6 +45,13 @@ def call_window(zone_name: str, stretches: Sequence[Stretch], now: datetime) -> 
     say it twice, since the clocks change, the window is written in UTC.
     """
     return _in_zone(zone_name, stretches, now) or _in_zone(PLAIN_ZONE, stretches, now)
+
+
+def a_week_later(instant: datetime, zone_name: str) -> datetime:
+    """The same wall time in a week: when a window that names one day opens again."""
+    info = zone(zone_name)
+    wall = instant.astimezone(info).replace(tzinfo=None) + timedelta(days=7)
+    return wall.replace(tzinfo=info).astimezone(UTC)
 
 
 def _in_zone(zone_name: str, stretches: Sequence[Stretch], now: datetime) -> CallWindow | None:

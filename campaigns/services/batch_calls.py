@@ -24,7 +24,7 @@ from campaigns.domain.batching import (
     judge,
     look_every,
 )
-from campaigns.domain.call_windows import WEEK
+from campaigns.domain.call_windows import PLAIN_ZONE, a_week_later
 from campaigns.domain.entities import OpenCall
 from campaigns.domain.states import AttemptState
 from campaigns.retell import Call, Calls, RetellError
@@ -169,7 +169,9 @@ def _judge(
         else:
             done.returned += _return(context, batch, task, verdict, younger)
     left = verdict is Verdict.LEFT_OVER or verdict is Verdict.UNRESOLVED
-    reopens_at = batch.begins_at + WEEK if left and batch.begins_at is not None else None
+    reopens_at = None
+    if left and batch.begins_at is not None:
+        reopens_at = a_week_later(batch.begins_at, batch.zone or PLAIN_ZONE)
     store.batches.over(batch.id, len(missing) if left else 0, reopens_at)
     log.info("batch_tasks_without_call", batch=batch.id, tasks=len(missing), verdict=verdict)
 
@@ -229,9 +231,9 @@ def _watch_on(context: Context, batch: Batch) -> None:
     if now < batch.reopens_at + length + timedelta(seconds=END_MARGIN):
         context.store.batches.look_again(batch.id, _pause_ms(context, batch, urgent=True), empty=False)
         return
-    again = batch.reopens_at + WEEK
-    last = batch.begins_at + WEEK * WEEKS_WATCHED
-    context.store.batches.watch_again(batch.id, again if again <= last else None)
+    again = a_week_later(batch.reopens_at, batch.zone or PLAIN_ZONE)
+    expected = again - batch.begins_at < timedelta(weeks=WEEKS_WATCHED + 1)
+    context.store.batches.watch_again(batch.id, again if expected else None)
 
 
 def _stop_suppressed(context: Context, done: Looked) -> None:

@@ -31,6 +31,8 @@ SNAPSHOT_STALE_MS = 60_000
 CLAIM_LEASE_MS = 8_000
 #: Batches are sent so long before a window opens (business time), with a `trigger_timestamp` for the opening.
 OPENS_SOON = timedelta(seconds=60)
+#: Business time between two claims of a campaign in batch mode.
+BATCH_EVERY = timedelta(seconds=20)
 #: Leads that one claim of a campaign in batch mode takes at most.
 MOST_CLAIMED = 2_000
 NO_FROM_NUMBER = "no from-number: give the campaign one with --from"
@@ -213,6 +215,9 @@ def _wants_batch(
     lines = load.held_by().get(campaign.id, 0)
     if load.waiting.get(campaign.id, 0) and not wants_more(load.waiting[campaign.id], most_ahead(lines)):
         return False
+    latest = context.store.batches.of_campaign(campaign.id, 1)
+    if latest and timedelta(0) <= context.clock.now() - latest[0].claimed_at < BATCH_EVERY:
+        return False  # a batch costs a few requests, however small it is
     callable_now = {segment.callee for segment in open_until}
     due = context.store.reports.earliest_pending(campaign.id)
     return any(callee in callable_now and when <= context.clock.now() for callee, when in due)

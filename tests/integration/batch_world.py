@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -67,6 +67,14 @@ class Time:
         return self.at.timestamp()
 
 
+def real_time_of(clock: Time) -> Callable[[], None]:
+    """Real time is the clock's, wherever the product reads it; until what this returns is called."""
+    patch = pytest.MonkeyPatch()
+    for module in ("store.events", "services.reconcile", "services.dial"):
+        patch.setattr(f"campaigns.{module}.time", clock)
+    return patch.undo
+
+
 class Killed(BaseException):
     """The process is dead."""
 
@@ -125,15 +133,14 @@ class BatchWorld:
     @contextmanager
     def made(cls, folder: Path, migrated: Path, **simulator: Any) -> Iterator[BatchWorld]:
         shutil.copy(migrated, folder / "campaigns.db")
-        with pytest.MonkeyPatch.context() as patch:
-            world = cls(Store.open(f"sqlite:///{folder / 'campaigns.db'}"), **simulator)
-            for module in ("store.events", "services.reconcile", "services.dial"):
-                patch.setattr(f"campaigns.{module}.time", world.clock)
-            try:
-                yield world
-            finally:
-                world.context.retell.close()
-                world.store.close()
+        world = cls(Store.open(f"sqlite:///{folder / 'campaigns.db'}"), **simulator)
+        unset = real_time_of(world.clock)
+        try:
+            yield world
+        finally:
+            unset()
+            world.context.retell.close()
+            world.store.close()
 
     def campaign(
         self, name: str = "spring", zones: Sequence[str] = (EAST,) * 4, first: int = 0, **options: Any
