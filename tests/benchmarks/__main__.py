@@ -16,6 +16,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.benchmarks.batch import batch
 from tests.benchmarks.beside import small_beside_large
 from tests.benchmarks.claim import claim
 from tests.benchmarks.cycle import dial_cycle_cpu
@@ -36,6 +37,7 @@ from tests.benchmarks.stage import environment
 
 FIGURES: dict[str, Callable[[bool], Figure]] = {
     "slots": slots,
+    "batch": batch,
     "dials_per_second": dials_per_second,
     "dial_cycle_cpu": dial_cycle_cpu,
     "first_dial": first_dial,

@@ -69,6 +69,10 @@ def environment(**more: str) -> dict[str, str]:
     return {**kept, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **more}
 
 
+def _by(clock: str) -> dict[str, str]:
+    return {"CAMPAIGNS_CLOCK": clock} if clock else {}
+
+
 def _die_with_parent() -> None:
     """In the child, before exec: killed when the benchmark is, where the kernel can."""
     if sys.platform == "linux":
@@ -173,10 +177,11 @@ class Simulator:
 
 
 @contextmanager
-def simulator(where: Path, *flags: str) -> Iterator[Simulator]:
-    """A simulator on a free port, that accepts any number and agent."""
+def simulator(where: Path, *flags: str, clock: str = "") -> Iterator[Simulator]:
+    """A simulator on a free port, that accepts any number and agent. clock: as CAMPAIGNS_CLOCK."""
     output = where / "simulator"
-    process = start(["-m", "campaigns.simulator", "--port", "0", "--accept-any", *flags], where, output)
+    env = environment(**_by(clock))
+    process = start(["-m", "campaigns.simulator", "--port", "0", "--accept-any", *flags], where, output, env)
     try:
         deadline = time.monotonic() + 30
         while not (said := output.read_text()).endswith("\n"):
@@ -216,10 +221,10 @@ class Runner:
 
 
 @contextmanager
-def runner(where: Path, leads: Path, url: str, *flags: str) -> Iterator[Runner]:
+def runner(where: Path, leads: Path, url: str, *flags: str, clock: str = "") -> Iterator[Runner]:
     """`campaigns run LEADS` with a home of its own; killed with its whole stack where it does not end by itself."""
     home = where / "home"
-    env = environment(CAMPAIGNS_HOME=str(home))
+    env = environment(CAMPAIGNS_HOME=str(home), **_by(clock))
     if url:
         env |= {"RETELL_API_KEY": KEY, "RETELL_BASE_URL": url}
     output = where / "runner"

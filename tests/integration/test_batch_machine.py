@@ -21,8 +21,8 @@ from campaigns.store import Store
 
 BRIEF = settings(
     deadline=None,
-    max_examples=25,
-    stateful_step_count=14,
+    max_examples=10,
+    stateful_step_count=10,
     derandomize=True,
     database=None,
     suppress_health_check=list(HealthCheck),
@@ -154,11 +154,11 @@ class BatchCycle(RuleBasedStateMachine):
         world = self.world
         world.wire.trouble.clear()
         world.engine.configure({"foreign": 0, "listing_lag": 0.0})
-        for round_ in range(400):
+        for round_ in range(120):
             for campaign in self.campaigns:
                 world.store.campaigns.resume(campaign.id, world.clock.at)
             self.paused_at = None
-            world.tick(5 if round_ % 3 else 60)
+            world.tick(30 if round_ < 20 else 240)
             self._resolve()
             counts = [world.lead_counts(one) for one in self.campaigns]
             if not any(count.keys() & {"pending", "in_flight"} for count in counts):

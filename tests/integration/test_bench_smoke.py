@@ -17,6 +17,7 @@ pytestmark = [pytest.mark.xdist_group("figures"), pytest.mark.timeout(400)]
 ROOT = Path(__file__).resolve().parents[2]
 FIGURES = (
     "slots",
+    "batch",
     "recovery",
     "adoption",
     "claim",
@@ -52,7 +53,7 @@ def answer(process: subprocess.Popen[str], seconds: float) -> tuple[str, str]:
 @pytest.fixture(scope="module")
 def lines() -> dict[str, dict[str, Any]]:
     """The line of each figure. Timings are of no interest here, so the short ones run beside the long one."""
-    groups = [FIGURES[:1], FIGURES[1:2], FIGURES[2:3], FIGURES[3:]]
+    groups = [*([figure] for figure in FIGURES[:4]), FIGURES[4:]]
     running = [bench(*figures, "--quick") for figures in groups]
     documents: dict[str, dict[str, Any]] = {}
     with ThreadPoolExecutor() as pool:
@@ -89,6 +90,16 @@ def test_slots_were_filled_without_a_refusal_or_a_second_ring(lines: dict[str, d
     assert line["requests_per_call"] == pytest.approx(
         sum(line["requests"].values()) / line["rings"], abs=0.001
     )
+
+
+def test_batches_filled_the_same_lines_with_few_requests(lines: dict[str, dict[str, Any]]) -> None:
+    line = lines["batch"]
+    assert line["attempts_rung_twice"] == 0
+    assert line["rings"] == line["leads"]
+    assert line["peak_concurrency"] <= line["lines"]
+    assert line["requests"]["create-batch-call"] >= 1
+    assert "create-phone-call" not in line["requests"]
+    assert line["peer"]["requests"]["create-phone-call"] == line["leads"]
 
 
 def test_the_naive_script_had_the_same_work(lines: dict[str, dict[str, Any]]) -> None:

@@ -154,23 +154,22 @@ def test_both_modes_together_stay_within_the_lines(tmp_path: Path, migrated_sqli
         tmp_path, migrated_sqlite, mean_call=60.0, concurrency=10, reserved_inbound=2, foreign=1
     ) as world:
         both = [
-            world.campaign("batch", [EAST] * 60, batch_horizon="3m"),
-            world.campaign("phone", [EAST] * 60, first=1_000, mode="phone", weight=1.0),
+            world.campaign("batch", [EAST] * 40, batch_horizon="3m"),
+            world.campaign("phone", [EAST] * 40, first=1_000, mode="phone", weight=1.0),
         ]
         by_mode = []
         peak = 0
-        for _ in range(150):
+        for _ in range(90):
             world.tick(2)
             live = [call for call in world.engine.calls if not call.over(world.engine.advance())]
             peak = max(peak, len(live))
             batched = sum(call.batch_call_id is not None for call in live)
             by_mode.append((batched, len(live) - batched))
         assert peak == 7
-        print(world.engine.ledger.refusals, by_mode)
         assert not any("concurrency" in why for why in world.engine.ledger.refusals), "nobody was crowded out"
         shared = [one for one in by_mode[20:] if min(one) >= 2]
-        assert len(shared) > 60, "neither starves"
-        world.run(both, 2, 5)
+        assert len(shared) > 35, "neither starves"
+        world.run(both, 2, 15)
         for campaign in both:
             world.holds(campaign)
         assert world.engine.summary()["peak_concurrency"] <= 7
@@ -205,8 +204,9 @@ def test_between_batches_nobody_asks_for_the_lines(world: BatchWorld) -> None:
 # -- what is not known
 
 
-@pytest.mark.parametrize("trouble", ["dropped", "died", "killed", "500"])
-@pytest.mark.parametrize("lag", [0.0, 90.0])
+@pytest.mark.parametrize(
+    ("trouble", "lag"), [("dropped", 0.0), ("dropped", 90.0), ("died", 0.0), ("killed", 90.0), ("500", 0.0)]
+)
 def test_an_unknown_answer_rings_nobody_twice_and_loses_nobody(
     tmp_path: Path, migrated_sqlite: Path, trouble: str, lag: float
 ) -> None:
@@ -253,11 +253,11 @@ def test_without_proof_an_operator_decides(world: BatchWorld) -> None:
     campaign = world.campaign()
     world.wire.trouble.append(httpx.ReadTimeout("no answer"))
     world.send()
-    for _ in range(60):
-        world.tick(60)
+    for _ in range(20):
+        world.tick(180)
     assert world.states() == {"ambiguous": 4}, "for an hour nobody concludes anything"
-    for _ in range(90):
-        world.tick(60)
+    for _ in range(30):
+        world.tick(180)
     assert world.states() == {"unresolved": 4}
     assert world.lead_counts(campaign) == {"held": 4}
     assert {lead["hold_code"] for lead in world.leads()} == {"unresolved_attempt"}
@@ -273,7 +273,7 @@ def test_a_claim_whose_message_is_lost_is_given_back(world: BatchWorld) -> None:
     assert world.states() == {"not_placed": 4}
     assert world.batches[0]["state"] == "not_sent"
     world.lost_messages = False
-    world.tick(1)
+    world.tick(20)
     assert len(world.wire.sent) == 1
 
 
@@ -373,15 +373,15 @@ def test_a_week_later_what_was_left_over_is_hung_up(world: BatchWorld) -> None:
 @pytest.mark.parametrize("how", ["pause", "cancel"])
 def test_after_the_horizon_nothing_rings(world: BatchWorld, how: str) -> None:
     campaign = world.campaign(zones=[EAST] * 200)
-    for _ in range(60):
-        world.tick(2)
+    for _ in range(12):
+        world.tick(10)
     stopped = world.clock.at
     if how == "pause":
         world.store.campaigns.pause(campaign.id, "by hand", stopped)
     else:
         world.store.campaigns.cancel(campaign.id, stopped)
-    for _ in range(180):
-        world.tick(5)
+    for _ in range(30):
+        world.tick(30)
     last = max(call.created_ms for call in world.engine.calls) / 1000
     assert 0 < last - stopped.timestamp() <= 300
     assert 50 < world.rings.total() < 200
@@ -415,7 +415,7 @@ def test_a_thousand_leads_over_four_zones(tmp_path: Path, migrated_sqlite: Path)
     with BatchWorld.made(tmp_path, migrated_sqlite, mean_call=60.0, start=begin) as world:
         windows = ("Mon-Fri 09:00-09:14", "Mon-Fri 13:00-16:00")  # closes upon some of each zone
         campaign = world.campaign(zones=[EAST, CENTRAL, MOUNTAIN, WEST] * 250, windows=windows)
-        world.run([campaign], 12, 10)
+        world.run([campaign], 12, 20)
         assert world.lead_counts(campaign) == {"reached": 1000}
         assert set(world.rings.values()) == {1}
         assert len(world.rings) == 1000
