@@ -1,6 +1,6 @@
 """Retell AI, as the runner sees it: models, one client, and verdicts on dials."""
 
-from .client import RetellClient
+from .client import PAGE, RetellClient
 from .errors import (
     RetellError,
     RetellKeyRefused,
@@ -44,6 +44,7 @@ from .verdicts import (
 )
 
 __all__ = [
+    "PAGE",
     "Agent",
     "BatchCall",
     "BatchPlaced",

@@ -27,7 +27,7 @@ from campaigns.domain.batching import (
 from campaigns.domain.call_windows import PLAIN_ZONE, a_week_later
 from campaigns.domain.entities import OpenCall
 from campaigns.domain.states import AttemptState
-from campaigns.retell import Call, Calls, RetellError
+from campaigns.retell import PAGE, Call, Calls, RetellError
 from campaigns.services import results
 from campaigns.services.adoption import adopt
 from campaigns.services.context import Context
@@ -68,13 +68,17 @@ def look(context: Context) -> Looked:
     for batch in store.batches.open_batches(workspace):
         if batch.state == BatchState.CLAIMED:
             store.batches.close_claim(batch.id, "stale_claim")
-    for batch in store.batches.take_due(workspace, context.clock.now(), LOOK_LEASE_MS):
+    due = store.batches.take_due(workspace, context.clock.now(), LOOK_LEASE_MS)
+    for together in _asked_together(due):
         try:
-            _look_at(context, batch, done)
+            listed = _listed(context, together)
+            for batch in together:
+                _look_at(context, batch, listed, done)
         except RetellError as error:
             store.workspaces.note_trouble(workspace, str(error))
-            log.warning("batch_unreadable", batch=batch.id, error=str(error))
-            store.batches.look_again(batch.id, _pause_ms(context, batch, urgent=False), empty=False)
+            log.warning("batches_unreadable", batches=len(together), error=str(error))
+            for batch in together:
+                store.batches.look_again(batch.id, _pause_ms(context, batch, urgent=False), empty=False)
     _stop_suppressed(context, done)
     if store.batches.open_batches(workspace):
         # A turn never comes sooner than that after the last one.
@@ -82,10 +86,22 @@ def look(context: Context) -> Looked:
     return done
 
 
-def _look_at(context: Context, batch: Batch, done: Looked) -> None:
+def _asked_together(due: Sequence[Batch]) -> list[list[Batch]]:
+    """Batches whose calls one request can ask for."""
+    groups: list[list[Batch]] = []
+    for batch in due:
+        if groups and sum(one.size for one in groups[-1]) + batch.size <= PAGE:
+            groups[-1].append(batch)
+        else:
+            groups.append([batch])
+    return groups
+
+
+def _look_at(context: Context, batch: Batch, asked: Calls, done: Looked) -> None:
     store = context.store
     tasks = store.batches.tasks(batch.id)
-    listed = _listed(context, batch, tasks)
+    ours = {task.attempt_id for task in tasks}
+    listed = Calls([call for call in asked if call.attempt_id in ours], asked.malformed)
     waiting = {task.attempt_id: task for task in tasks if task.state in _WAITING}
     known = {task.attempt_id: task.call_id for task in tasks if task.call_id is not None}
     for call in listed:
@@ -94,7 +110,7 @@ def _look_at(context: Context, batch: Batch, done: Looked) -> None:
             if adopt(context, attempt_id, call.call_id):
                 done.found += 1
             waiting.pop(attempt_id)
-        elif attempt_id and known.get(attempt_id) != call.call_id:
+        elif known.get(attempt_id) != call.call_id:
             _stray(context, batch, tasks, call, done)
     _end(context, batch, listed, done)
     if batch.state == BatchState.OVER:
@@ -107,11 +123,13 @@ def _look_at(context: Context, batch: Batch, done: Looked) -> None:
     _judge(context, batch, tasks, missing, listed, done)
 
 
-def _listed(context: Context, batch: Batch, tasks: Sequence[Task]) -> Calls:
-    """The calls of the batch: by its id, or by those of its attempts where nobody told us the batch's."""
-    if batch.batch_call_id is not None:
-        return context.retell.list_calls(batch_call_id=batch.batch_call_id)
-    return context.retell.list_calls(metadata={"attempt_id": [task.attempt_id for task in tasks]})
+def _listed(context: Context, together: Sequence[Batch]) -> Calls:
+    """The calls of these batches: of one by its id, where Retell told it; otherwise by the ids of the attempts."""
+    first = together[0]
+    if len(together) == 1 and first.batch_call_id is not None:
+        return context.retell.list_calls(batch_call_id=first.batch_call_id)
+    ids = [task.attempt_id for batch in together for task in context.store.batches.tasks(batch.id)]
+    return context.retell.list_calls(metadata={"attempt_id": ids})
 
 
 def _end(context: Context, batch: Batch, listed: Iterable[Call], done: Looked) -> None:

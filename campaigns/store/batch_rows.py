@@ -514,26 +514,28 @@ class BatchRows:
             return list(connection.execute(query).scalars())
 
     def take_due(self, workspace: str, now: datetime, lease_ms: int) -> list[Batch]:
-        """Batches that the caller looks at now: whose turn has come, and those of which more may ring a week later."""
+        """Batches that the caller looks at now: all, when the turn of one has come, since one request can ask for all;
+        also those of which more may ring a week later."""
         stamp = real_ms()
-        due = sa.and_(
+        watched = sa.and_(
             batches.c.workspace == workspace,
             sa.or_(
                 sa.and_(_open(), batches.c.state.in_((BatchState.SENT, BatchState.UNKNOWN))),
                 sa.and_(batches.c.state == BatchState.OVER, batches.c.reopens_at <= to_ms(now)),
             ),
-            sa.or_(batches.c.lease_until_real.is_(None), is_over(batches.c.lease_until_real, stamp)),
         )
+        due = sa.or_(batches.c.lease_until_real.is_(None), is_over(batches.c.lease_until_real, stamp))
         with self._db.read() as connection:
-            ids = list(connection.execute(sa.select(batches.c.id).where(due)).scalars())
-        if not ids:
-            return []
+            if connection.execute(sa.select(batches.c.id).where(watched, due).limit(1)).first() is None:
+                return []
         with self._db.write() as connection:
+            won = connection.execute(
+                sa.update(batches).where(watched, due).values(lease_until_real=stamp + lease_ms)
+            )
+            if won.rowcount == 0:
+                return []
             taken = connection.execute(
-                sa.update(batches)
-                .where(batches.c.id.in_(ids), due)
-                .values(lease_until_real=stamp + lease_ms)
-                .returning(batches)
+                sa.update(batches).where(watched).values(lease_until_real=stamp + lease_ms).returning(batches)
             )
             return [_batch(row) for row in taken]
 

@@ -1,4 +1,4 @@
-"""How full the lines are when Retell's own dialer fills them, beside call by call, and what each call costs in requests.
+"""How full the lines are when Retell's own dialer fills them, beside call by call, and how many requests that takes.
 
 On a clock that runs faster than real time, for the runner and the simulator alike, so that calls are of ordinary length
 and the horizon is the default one.
