@@ -150,11 +150,11 @@ def load_of(
     if counts is None:
         batched = attempts.c.batch_id.is_not(None)
         query = (
-            sa.select(attempts.c.campaign_id, attempts.c.state, batched, sa.func.count())
+            sa.select(attempts.c.campaign_id, attempts.c.state, sa.func.count())
             .where(attempts.c.workspace == workspace, is_open(), batched)
             .group_by(attempts.c.campaign_id, attempts.c.state)
         )
-        counts = [tuple(row) for row in connection.execute(query)]
+        counts = [(name, state, True, count) for name, state, count in connection.execute(query)]
     placed: dict[str, int] = {}
     waiting: dict[str, int] = {}
     for campaign_id, state, in_batch, count in counts:

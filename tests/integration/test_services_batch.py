@@ -9,10 +9,11 @@ from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
-from batch_world import CENTRAL, EAST, MOUNTAIN, START, WEST, BatchWorld, number
-from services_world import FROM
+from batch_world import CENTRAL, EAST, MOUNTAIN, START, WEST, BatchWorld, number, real_time_of
+from services_world import FROM, WORKSPACE
 
 from campaigns.services import batch
+from campaigns.store import Store
 
 OTHER = "+12125550101"
 
@@ -408,6 +409,35 @@ def test_a_number_that_is_suppressed_while_it_waits_is_hung_up_when_it_shows(wor
 
 
 # -- the whole
+
+
+def test_on_either_database(store: Store) -> None:
+    """The same rows by the same steps: what was lost, what was left over, what was suppressed meanwhile."""
+    world = BatchWorld(store, mean_call=120.0, concurrency=4)
+    unset = real_time_of(world.clock)
+    try:
+        both = [
+            world.campaign("batch", [EAST, CENTRAL] * 5, batch_horizon="3m"),
+            world.campaign("phone", [EAST] * 4, first=100, mode="phone"),
+        ]
+        world.wire.trouble.extend(["dropped", error(429)])
+        world.send()
+        world.tick(5)
+        store.imports.suppress([number(9)], "operator", "asked by mail", world.clock.at)
+        store.campaigns.pause(both[0].id, "lunch", world.clock.at)
+        world.tick(30)
+        store.campaigns.resume(both[0].id, world.clock.at)
+        world.run(both, 5, 20)
+        assert set(world.rings.values()) == {1}
+        assert len(world.rings) == 13
+        assert world.lead_counts(both[0]) == {"reached": 9, "suppressed": 1}
+        for campaign in both:
+            world.holds(campaign)
+            store.batches.of_campaign(campaign.id)
+        assert store.batches.load(WORKSPACE).held == 0
+    finally:
+        unset()
+        world.context.retell.close()
 
 
 def test_a_thousand_leads_over_four_zones(tmp_path: Path, migrated_sqlite: Path) -> None:
