@@ -129,7 +129,7 @@ def test_written_commands_and_options_exist() -> None:
 def test_the_option_table_of_the_readme_names_options_of_run() -> None:
     named = {option for row in rows(README, "option") for option in re.findall(r"--[a-z-]+", row[0])}
     assert named < options("run")
-    assert options("run") - named == {"--mode", "--json", "--help"}
+    assert options("run") - named == {"--json", "--help"}
 
 
 def test_every_variable_is_in_the_readme_with_its_default() -> None:
