@@ -223,6 +223,8 @@ leads = sa.Table(
         "jurisdictions",
         "priority",
         "next_attempt_at",
+        # Of those that are equally old the first of the file.
+        "line",
         # SQLite answers from a partial index alone only if that holds the columns of its own condition too.
         "state",
         sqlite_where=sa.text("state = 'pending'"),
@@ -252,6 +254,8 @@ segments = sa.Table(
 )
 
 _OPEN = sa.text(f"state IN ({listed(OPEN_ATTEMPT)})")
+#: Of attempts: the call was answered, and settled before its analysis came.
+UNANALYSED = sa.text("state = 'settled' AND analysis IS NULL AND duration_ms > 0")
 
 _BATCHED = sa.text("batch_id IS NOT NULL")
 
@@ -324,6 +328,14 @@ attempts = sa.Table(
     # Rolling caps: attempts on a number over all campaigns.
     sa.Index("ix_attempts_phone", "workspace", "phone", "dialing_at"),
     sa.Index("ix_attempts_batch", "batch_id", "state", sqlite_where=_BATCHED, postgresql_where=_BATCHED),
+    # Settled without the analysis of a conversation, which may still bring a do-not-call request.
+    sa.Index(
+        "ix_attempts_unanalysed",
+        "workspace",
+        "settled_at",
+        sqlite_where=UNANALYSED,
+        postgresql_where=UNANALYSED,
+    ),
     # The last dials of a campaign, for pausing on refusals.
     sa.Index("ix_attempts_recent", "campaign_id", "claimed_at"),
 )
