@@ -8,7 +8,7 @@ import fakeredis
 
 from campaigns.domain.clock import SystemClock
 from campaigns.runtime import open_retell, open_store
-from campaigns.services import dial, dispatch, reconcile, results
+from campaigns.services import batch, batch_calls, dial, dispatch, reconcile, results
 from campaigns.services.context import Context
 from campaigns.services.cps import CallsPerSecond
 from campaigns.settings import load_settings
@@ -17,8 +17,8 @@ from campaigns.settings import load_settings
 AT_ONCE = ("--profile", "none", "--retry", "none")
 
 
-def dial_to_the_end(name: str, limit: float = 20.0) -> None:
-    """Pace, dial, poll and settle until the campaign no longer runs, or nothing is left to wait for."""
+def dial_to_the_end(name: str, limit: float = 20.0, until: str = "") -> None:
+    """Pace, dial, poll and settle until the campaign no longer runs; until: or until a batch is in that state."""
     settings = load_settings()
     store = open_store(settings)
     with open_retell(settings) as retell:
@@ -36,8 +36,18 @@ def dial_to_the_end(name: str, limit: float = 20.0) -> None:
             assert campaign is not None
             if campaign.state != "running":
                 return
-            for attempt_id in dispatch.pace(context).attempt_ids:
+            paced = dispatch.pace(context)
+            for attempt_id in paced.attempt_ids:
                 dial.dial(context, attempt_id)
+            for batch_id in paced.batch_ids:
+                batch.send(context, batch_id)
+            if until in [one.state for one in store.batches.of_campaign(campaign.id)]:
+                return
+            # As if the time for it had come: nobody waits here for a quarter of a minute.
+            with store.database.write() as connection:
+                connection.exec_driver_sql("UPDATE batches SET lease_until_real = NULL")
+            for attempt_id in batch_calls.look(context).settle:
+                results.settle(context, attempt_id)
             polled = results.poll(context)
             for attempt_id in results.follow_up(context, polled) if polled else []:
                 results.settle(context, attempt_id)

@@ -128,6 +128,10 @@ def test_a_file_that_cannot_be_written(cli: Cli) -> None:
     "options",
     [
         ("--mode", "fax"),
+        ("--batch-horizon", "5"),
+        ("--batch-horizon", "1m"),
+        ("--batch-horizon", "3h"),
+        ("--batch-horizon", "soon"),
         ("--concurrency", "0"),
         ("--concurrency", "many"),
         ("--cps", "0"),
