@@ -23,7 +23,7 @@ def concurrency(as_json: given.Json = False) -> None:
     settings, out = load_settings(), Output(as_json)
     with open_retell(settings) as retell:
         seen = retell.get_concurrency()
-    own = len(open_store(settings).attempts.holding_ids(settings.workspace))
+    own = open_store(settings).own_lines(settings.workspace)
     current = seen.current_concurrency or 0
     ceiling = seen.ceiling() or 0
     lines = Concurrency(

@@ -285,7 +285,7 @@ class _Examination:
         return run
 
     def _concurrency(self) -> Finding:
-        own = len(self._store.attempts.holding_ids(self._settings.workspace))
+        own = self._store.own_lines(self._settings.workspace)
         return lines(self._retell.get_concurrency(), own)
 
     def _from_numbers(self) -> Finding:

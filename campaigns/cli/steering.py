@@ -146,7 +146,7 @@ def pause(
     if hang_up:
         accounts = {campaign.workspace for campaign in every} if chosen is None else {chosen.workspace}
         for workspace in sorted(accounts):
-            if not store.attempts.holding_ids(workspace):
+            if not store.own_lines(workspace):
                 continue
             with retell_of(settings, store, workspace) as retell:
                 halted = stop_calls(store, retell, workspace, None if chosen is None else [chosen.id])

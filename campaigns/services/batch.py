@@ -237,7 +237,7 @@ def _record(
             return give_back(why, 0, NOT_SENT_BACKOFF)
         case Deferred(retry_after=retry_after, message=message):
             account = store.workspaces.account(claimed.workspace)
-            holding = len(store.attempts.holding_ids(claimed.workspace))
+            holding = store.own_lines(claimed.workspace)
             store.workspaces.shrink(claimed.workspace, max(1, holding) + account.foreign, SHRINK_SECONDS)
             log.info("batch_deferred", batch=batch_id, message=message)
             return give_back(message or "429", 429, retry_after or DEFERRED_BACKOFF)

@@ -234,7 +234,7 @@ def _record(context: Context, order: DialOrder, verdict: Verdict) -> DialResult:
             log.warning("dial_not_sent", attempt=attempt_id, why=why)
             return give_back(why, 0, NOT_SENT_BACKOFF)
         case Deferred(retry_after=retry_after, message=message):
-            holding = len(attempts.holding_ids(order.workspace))
+            holding = context.store.own_lines(order.workspace)
             account = context.store.workspaces.account(order.workspace)
             context.store.workspaces.shrink(
                 order.workspace, max(1, holding - 1) + account.foreign, SHRINK_SECONDS

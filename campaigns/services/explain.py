@@ -248,7 +248,7 @@ class _Gate:
 
     def _account(self) -> None:
         account: Account = self._store.workspaces.account(self._workspace)
-        own = len(self._store.attempts.holding_ids(self._workspace))
+        own = self._store.own_lines(self._workspace)
         free = max(0, account.ceiling() - account.foreign - own)
         cap = self._options.concurrency
         says = f"{free} of {account.ceiling()} lines free ({own} ours, {account.foreign} of others)"

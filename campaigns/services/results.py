@@ -244,7 +244,7 @@ def settle(context: Context, attempt_id: str, told: Call | None = None) -> bool:
         why = f"calls end with {reason}: mend the account or the number at Retell, then resume"
         store.campaigns.pause(call.campaign_id, why, now)
     if settled and reason == "concurrency_limit_reached":
-        holding = len(store.attempts.holding_ids(context.workspace))
+        holding = store.own_lines(context.workspace)
         foreign = store.workspaces.account(context.workspace).foreign
         store.workspaces.shrink(context.workspace, max(1, holding) + foreign, SHRINK_SECONDS)
     if reason not in DISPOSITIONS:

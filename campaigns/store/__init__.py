@@ -51,6 +51,10 @@ class Store:
             raise
         return cls(database)
 
+    def own_lines(self, workspace: str) -> int:
+        """Lines that our attempts may be using at this moment, those of batches included."""
+        return len(self.attempts.holding_ids(workspace)) + self.batches.load(workspace).unseen
+
     def close(self) -> None:
         self.database.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -29,6 +30,20 @@ def sixty_calls_under_kills(folder: Path) -> Seen:
 def test_sixty_calls_under_kills_and_lost_answers(seen: Seen) -> None:
     assert_promises_kept(seen, 60, 6)
     assert {"runner", "control", "dial", "valkey"} <= set(seen.facts["kills"])
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(900)
+def test_two_hundred_calls_in_batches_under_kills(tmp_path: Path) -> None:
+    """On a fast clock, since the horizon of a batch is minutes: an attempt that nobody can prove is held in the end."""
+    simulator = ("--mean-call", "60", "--concurrency", "6", "--seed", "7",
+                 "--faults", "drop_after=10%,500_after=5%,lag=2s")  # fmt: skip
+    clock = {"CAMPAIGNS_CLOCK": f"2026-12-01T15:00:00Z,20,{time.time()}"}
+    with rig(tmp_path, simulator, QUICK | clock) as subject:
+        write_leads(subject.leads, 200)
+        options = ["--mode", "batch", "--batch-horizon", "10m"]
+        torment(subject, options, every=8, kills=12, flushes=1, limit=700, seed=3)
+        assert_promises_kept(closing(subject, kills=dict(Counter(subject.kills))), 200, 6)
 
 
 @pytest.mark.chaos
