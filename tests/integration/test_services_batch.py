@@ -13,6 +13,7 @@ from batch_world import CENTRAL, EAST, MOUNTAIN, START, WEST, BatchWorld, number
 from services_world import FROM, WORKSPACE
 
 from campaigns.services import batch
+from campaigns.services.halt import stop_calls
 from campaigns.store import Store
 
 OTHER = "+12125550101"
@@ -145,6 +146,39 @@ def test_who_may_not_be_dialed_any_more_is_left_out(world: BatchWorld, how: str)
     given_back = [a for a in world.attempts if a["state"] == "not_placed"]
     assert len(given_back) == 2 - len(left)
     assert not any(a["charged"] for a in given_back)
+
+
+@pytest.mark.parametrize("how", ["pause", "suppress"])
+def test_what_happens_after_the_gate_is_seen_by_the_commit(world: BatchWorld, how: str) -> None:
+    campaign = world.campaign()
+    [batch_id] = world.pace().batch_ids
+
+    def meanwhile() -> float:
+        if how == "pause":
+            world.store.campaigns.pause(campaign.id, "lunch", START)
+        else:
+            world.store.imports.suppress([number(0)], "operator", "asked by mail", START)
+        return 0.0
+
+    batch.send(world.context, batch_id, awake=meanwhile)
+    sent = [task["to_number"] for one in world.wire.sent for task in one["tasks"]]
+    assert sent == ([] if how == "pause" else [number(1), number(2), number(3)])
+    assert world.batches[0]["state"] == ("not_sent" if how == "pause" else "sent")
+    assert "claimed" not in world.states()
+
+
+def test_an_emergency_stop_hangs_up_and_tells_of_what_waits(world: BatchWorld) -> None:
+    campaign = world.campaign(zones=[EAST] * 30)
+    world.send()
+    world.tick(30)
+    world.store.campaigns.pause(campaign.id, "stop", world.clock.at)
+    assert world.store.own_lines(WORKSPACE) == 20
+    ticks = iter(range(0, 10_000, 5))
+    halted = stop_calls(
+        world.store, world.context.retell, WORKSPACE, sleep=lambda _: None, monotonic=lambda: next(ticks)
+    )
+    assert len(halted.stopped) == 20
+    assert halted.unknown == 10, "tasks at Retell may still ring, until the horizon"
 
 
 # -- lines
