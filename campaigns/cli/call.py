@@ -10,7 +10,6 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -101,13 +100,7 @@ class _Caller:
         self._store: Store = context.store
 
     def run(self, wanted: CampaignOptions) -> TestCall:
-        campaign = new_campaign(
-            self._store,
-            self._settings,
-            f"call-{uuid.uuid4().hex[:8]}",
-            # One call is dialed at once, whatever the campaign whose options it tries does.
-            replace(wanted, mode="phone"),
-        )
+        campaign = new_campaign(self._store, self._settings, f"call-{uuid.uuid4().hex[:8]}", wanted)
         try:
             self._import(campaign)
             start(self._store, self._settings, campaign)

@@ -95,6 +95,7 @@ def test_a_pass_by_hand_collects_what_is_over(cli: Cli, retell: Retell) -> None:
         "sent_again",
         "unresolved",
         "ended",
+        "returned",
         "settled",
     }
     for _ in range(100):
