@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from campaigns.cli import options as given
-from campaigns.cli.documents import Reconciliation
+from campaigns.cli.documents.campaigns import Reconciliation
 from campaigns.cli.output import NEEDS_A_PERSON, Output
 from campaigns.cli.workspace import retell_of
 from campaigns.domain.errors import CampaignsError, UsageError

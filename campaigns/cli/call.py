@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from campaigns.cli import options as given
-from campaigns.cli.documents import TestCall
+from campaigns.cli.documents.campaigns import TestCall
 from campaigns.cli.drafts import new_campaign
 from campaigns.cli.output import Output
 from campaigns.cli.steering import start

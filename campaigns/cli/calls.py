@@ -9,7 +9,7 @@ import typer
 
 from campaigns.cli import options as given
 from campaigns.cli.confirm import Yes, confirm
-from campaigns.cli.documents import CallDetail, CallLine, StoppedCall
+from campaigns.cli.documents.account import CallDetail, CallLine, StoppedCall
 from campaigns.cli.output import Output
 from campaigns.cli.workspace import retell_of
 from campaigns.domain.clock import from_ms

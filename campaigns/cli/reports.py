@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from campaigns.cli import options as given
-from campaigns.cli.documents import ForecastDocument
+from campaigns.cli.documents.figures import ForecastDocument
 from campaigns.cli.output import Output
 from campaigns.cli.reading import show_trouble, state_of
 from campaigns.cli.watch import done_words

@@ -13,7 +13,8 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from campaigns.cli import options as given
-from campaigns.cli.documents import Attempt, Document, Event, Lead
+from campaigns.cli.documents.base import Document
+from campaigns.cli.documents.rows import Attempt, Event, Lead
 from campaigns.cli.output import Output
 from campaigns.domain.clock import from_ms
 from campaigns.domain.errors import UsageError

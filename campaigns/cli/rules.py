@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from campaigns.cli import options as given
-from campaigns.cli.documents import BlackoutLine, CampaignWindows, EvidenceFile, Explained
+from campaigns.cli.documents.rules import BlackoutLine, CampaignWindows, EvidenceFile, Explained
 from campaigns.cli.output import Output
 from campaigns.compliance import NOT_LEGAL_ADVICE, the_book
 from campaigns.domain.errors import CampaignsError, UsageError

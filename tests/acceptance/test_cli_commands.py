@@ -16,7 +16,7 @@ import typer
 from pydantic import TypeAdapter
 
 from campaigns.cli.app import app, main
-from campaigns.cli.documents import DOCUMENTS
+from campaigns.cli.documents.table import DOCUMENTS
 from campaigns.cli.reference import leaves, reference
 from tests.acceptance.conftest import Cli, Retell
 

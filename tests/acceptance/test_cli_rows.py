@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from campaigns.cli.documents import DOCUMENTS, Attempt, Event, Lead
+from campaigns.cli.documents.rows import Attempt, Event, Lead
+from campaigns.cli.documents.table import DOCUMENTS
 from campaigns.domain.outcomes import Outcome
 from campaigns.domain.states import AttemptState
 from tests.acceptance.conftest import NUMBERS, Cli, Retell
