@@ -127,6 +127,11 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() or char in "\n\t" else "\ufffd" for char in text)
 
 
+def short(instant: str | None) -> str:
+    """Month, day and minute of an instant as `iso` writes it: what fits into a table."""
+    return "" if instant is None else instant[5:16].replace("T", " ")
+
+
 def _plain(value: Any) -> Any:
     return value.model_dump(mode="json", exclude_unset=True)
 

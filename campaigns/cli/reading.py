@@ -59,11 +59,7 @@ def show_status(
 
 
 def show_one(out: Output, current: Status) -> None:
-    campaign = current.campaign
-    out.headline(campaign.name, state_of(current))
-    out.table(
-        "Leads", ["state", "leads"], [[state, count] for state, count in current.leads.items() if count]
-    )
+    show_leads(out, current)
     if current.outcomes:
         out.table(
             "Outcomes", ["outcome", "calls"], [[name, count] for name, count in current.outcomes.items()]
@@ -77,10 +73,13 @@ def show_one(out: Output, current: Status) -> None:
     out.line(f"next: {current.next_event.what}" + (f" at {iso(at)}" if at else ""))
 
 
-def state_of(current: Status) -> str:
-    """The campaign's state, with its reason."""
-    reason = current.campaign.reason
-    return current.campaign.state.value + (f": {reason}" if reason else "")
+def show_leads(out: Output, current: Status) -> None:
+    """The campaign's name and state, and its leads by state."""
+    campaign = current.campaign
+    out.headline(campaign.name, campaign.state.value + (f": {campaign.reason}" if campaign.reason else ""))
+    out.table(
+        "Leads", ["state", "leads"], [[state, count] for state, count in current.leads.items() if count]
+    )
 
 
 def show_trouble(out: Output, current: Status) -> None:

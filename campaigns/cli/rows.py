@@ -8,6 +8,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from enum import StrEnum
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -15,14 +16,14 @@ import typer
 from campaigns.cli import options as given
 from campaigns.cli.documents.base import Document
 from campaigns.cli.documents.rows import Attempt, Event, Lead
-from campaigns.cli.output import Output
+from campaigns.cli.output import Output, short
 from campaigns.domain.clock import from_ms
 from campaigns.domain.errors import UsageError
 from campaigns.domain.outcomes import Outcome
 from campaigns.domain.states import AttemptState, LeadState
 from campaigns.logs import mask
 from campaigns.runtime import open_store
-from campaigns.services.report import iso
+from campaigns.services.report import iso, iso_of
 from campaigns.settings import load_settings
 from campaigns.store import ATTEMPT_ORDERS, LEAD_ORDERS, Page, Store
 
@@ -88,11 +89,10 @@ def leads(
     Example: campaigns leads spring --state pending --sort next --limit 20
     """
     settings, out = load_settings(), Output(as_json or as_csv)
-    _one_of(state, "--state", "a lead state", [one.value for one in LeadState])
-    _one_of(outcome, "--outcome", "an outcome", [one.value for one in Outcome])
+    _one_of(state, "--state", "a lead state", LeadState)
+    _one_of(outcome, "--outcome", "an outcome", Outcome)
+    _numbers(("--phone", phone))
     page = _page(sort, LEAD_ORDERS, limit, offset, as_json, as_csv)
-    if phone is not None:
-        given.e164(phone, "--phone")
     store = open_store(settings)
     campaign = given.find_campaign(store, name)
     found = store.listings.leads(
@@ -109,7 +109,7 @@ def leads(
             lead.state,
             lead.attempts,
             lead.outcome,
-            _short(lead.next_attempt_at),
+            short(lead.next_attempt_at),
             why,
         ]
 
@@ -122,8 +122,8 @@ def _lead(row: Mapping[str, Any]) -> Lead:
         **{key: row[key] for key in ("id", "file", "line", "phone", "state", "zone_source", "priority", "attempts",
                                      "outcome", "contacted", "succeeded", "hold_code", "hold_remedy", "call_id")},
         zones=row["zones"].replace("|", ", "),
-        last_attempt_at=_instant(row["last_attempt_at"]),
-        next_attempt_at=_instant(row["next_attempt_at"]) if waiting else None,
+        last_attempt_at=iso_of(row["last_attempt_at"]),
+        next_attempt_at=iso_of(row["next_attempt_at"]) if waiting else None,
         external_id=row["external_id"] or None,
     )  # fmt: skip
 
@@ -154,12 +154,10 @@ def attempts(
     Example: campaigns attempts spring --state unresolved
     """
     settings, out = load_settings(), Output(as_json or as_csv)
-    _one_of(state, "--state", "an attempt state", [one.value for one in AttemptState])
-    _one_of(outcome, "--outcome", "an outcome", [one.value for one in Outcome])
+    _one_of(state, "--state", "an attempt state", AttemptState)
+    _one_of(outcome, "--outcome", "an outcome", Outcome)
+    _numbers(("--phone", phone), ("--from", from_number))
     page = _page(sort, ATTEMPT_ORDERS, limit, offset, as_json, as_csv)
-    for option, number in (("--phone", phone), ("--from", from_number)):
-        if number is not None:
-            given.e164(number, option)
     store = open_store(settings)
     campaign = given.find_campaign(store, name)
     found = store.listings.attempts(
@@ -168,7 +166,7 @@ def attempts(
     columns = ["time", "phone", "state", "came to", "id"]
 
     def shown(one: Attempt) -> list[Any]:
-        return [_short(one.claimed_at), one.phone, one.state, one.outcome or one.refusal, one.id]
+        return [short(one.claimed_at), one.phone, one.state, one.outcome or one.refusal, one.id]
 
     _show(out, f"Attempts of {name}", Attempt, map(_attempt, found), columns, shown, page, as_json, as_csv)
 
@@ -182,10 +180,10 @@ def _attempt(row: Mapping[str, Any]) -> Attempt:
         agent=row["agent_id"] or None,
         agent_version=row["agent_version"] or None,
         claimed_at=iso(from_ms(row["claimed_at"])),
-        dialed_at=_instant(row["dialing_at"]),
-        placed_at=_instant(row["placed_at"]),
-        ended_at=_instant(row["ended_at"]),
-        settled_at=_instant(row["settled_at"]),
+        dialed_at=iso_of(row["dialing_at"]),
+        placed_at=iso_of(row["placed_at"]),
+        ended_at=iso_of(row["ended_at"]),
+        settled_at=iso_of(row["settled_at"]),
         duration_seconds=None if duration is None else duration / 1000,
     )  # fmt: skip
 
@@ -253,18 +251,16 @@ def event_line(event: Event) -> str:
     return f"{event.at}  {which.get(event.subject, event.subject)}  {way}{why}"
 
 
-def _instant(milliseconds: int | None) -> str | None:
-    return None if milliseconds is None else iso(from_ms(milliseconds))
-
-
-def _short(instant: str | None) -> str:
-    """Month, day and minute: what fits into a table."""
-    return "" if instant is None else instant[5:16].replace("T", " ")
-
-
-def _one_of(value: str | None, option: str, what: str, allowed: list[str]) -> None:
+def _one_of(value: str | None, option: str, what: str, kind: type[StrEnum]) -> None:
+    allowed = [one.value for one in kind]
     if value is not None and value not in allowed:
         raise UsageError(f"{option} {value} is not {what}", f"use one of {', '.join(allowed)}")
+
+
+def _numbers(*options: tuple[str, str | None]) -> None:
+    for option, number in options:
+        if number is not None:
+            given.e164(number, option)
 
 
 def _page(

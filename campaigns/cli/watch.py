@@ -22,6 +22,7 @@ from campaigns.logs import mask
 from campaigns.runtime import clock_of, open_store
 from campaigns.services.forecast import Forecast
 from campaigns.services.looking import Look, Looker, Seen
+from campaigns.services.words import span
 from campaigns.settings import load_settings
 from campaigns.store import LiveCall
 
@@ -309,12 +310,3 @@ def done_words(foretold: Forecast, now: datetime, speed: float = 1.0) -> str:
     early = "?" if foretold.earliest is None else f"{foretold.earliest:%a %H:%M}"
     late = "later than 60 days" if foretold.latest is None else f"{foretold.latest:%a %d %b %H:%M}"
     return f"{text}; between {early} and {late}"
-
-
-def span(seconds: float) -> str:
-    """A length of time, as a person says it."""
-    if seconds < 90:
-        return f"{max(0.0, seconds):.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86400:.1f} days"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from campaigns.services.figures import Report, Share
 from campaigns.services.plots import draw, svg
+from campaigns.services.words import money, percent
 
 _STYLE = """
 :root { color-scheme: light; font-family: system-ui, sans-serif; color: #1f2933; background: #f5f7fa; }
@@ -46,13 +47,13 @@ def page(report: Report, now: datetime) -> str:
     if report.first_dial and report.last_dial:
         span = f" · dialed {report.first_dial:%Y-%m-%d %H:%M} to {report.last_dial:%Y-%m-%d %H:%M} UTC"
     cards = [
-        (_percent(report.penetration), f"penetration: {tally.dialed:,} of {report.leads:,} leads dialed"),
-        (_percent(report.contact_rate), f"contact rate: {tally.contacted:,} of those dialed"),
-        (_percent(report.success_rate), f"success rate: {tally.succeeded:,}, as the agent judged"),
+        (percent(report.penetration), f"penetration: {tally.dialed:,} of {report.leads:,} leads dialed"),
+        (percent(report.contact_rate), f"contact rate: {tally.contacted:,} of those dialed"),
+        (percent(report.success_rate), f"success rate: {tally.succeeded:,}, as the agent judged"),
         (f"{report.calls:,}", f"calls, {report.talk_seconds / 3600:,.1f} hours of talk"),
-        (_money(report.status.cost_cents), "cost of all calls"),
-        (_money(report.cost_per_contact), "cost per contact"),
-        (_percent(report.slot_use), f"of the line time used; {_percent(report.slot_use_busy)} while calling"),
+        (money(report.status.cost_cents), "cost of all calls"),
+        (money(report.cost_per_contact), "cost per contact"),
+        (percent(report.slot_use), f"of the line time used; {percent(report.slot_use_busy)} while calling"),
         (f"{report.status.rejected_rows:,}", "rows of the files rejected"),
     ]
     parts = [
@@ -104,18 +105,10 @@ def _table(shares: Sequence[Share]) -> str:
     head = "".join(f"<th>{name}</th>" for name in _HEAD)
     rows = "".join(
         f"<tr><td>{escape(one.key)}</td><td>{one.calls:,}</td><td>{one.contacts:,}</td>"
-        f"<td>{_percent(one.contacts / one.calls if one.calls else None)}</td><td>{one.successes:,}</td>"
-        f"<td>{_money(one.cost_cents)}</td>"
-        f"<td>{_money(one.cost_cents / one.contacts if one.contacts else None)}</td>"
+        f"<td>{percent(one.contacts / one.calls if one.calls else None)}</td><td>{one.successes:,}</td>"
+        f"<td>{money(one.cost_cents)}</td>"
+        f"<td>{money(one.cost_cents / one.contacts if one.contacts else None)}</td>"
         f"<td>{one.talk_seconds / 60:,.0f} min</td></tr>"
         for one in shares
     )
     return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{share:.1%}"
-
-
-def _money(cents: float | None) -> str:
-    return "-" if cents is None else f"{cents / 100:,.2f} USD"

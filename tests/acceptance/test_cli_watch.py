@@ -16,11 +16,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from campaigns.cli.watch import done_words, span, view
+from campaigns.cli.watch import done_words, view
 from campaigns.domain.states import AttemptState
 from campaigns.runtime import open_store
 from campaigns.services.forecast import Forecast
 from campaigns.services.looking import Looker
+from campaigns.services.words import span
 from campaigns.settings import load_settings
 from campaigns.store import LiveCall
 from tests.acceptance.conftest import NUMBERS, Cli
