@@ -6,7 +6,9 @@ do not wait for the database, the message server and everything else that some c
 
 from __future__ import annotations
 
+import atexit
 import functools
+import gc
 import importlib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -272,6 +274,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def entry() -> None:
+    # Modules make half a million objects that live to the end. Looking through them for garbage again and again, and
+    # once more at the exit, took a short command a fifth of its time.
+    gc.set_threshold(10_000)
+    atexit.register(gc.freeze)
     sys.exit(main())
 
 

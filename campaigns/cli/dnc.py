@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from campaigns.cli import campaign_options as asked
 from campaigns.cli import options as given
 from campaigns.cli.import_bar import import_bar
 from campaigns.cli.output import Output
@@ -51,8 +52,8 @@ def import_numbers(
         typer.Option("--as-of", metavar="DATE", help="The day the list's data is of; default today."),
     ] = None,
     expires: Expires = None,
-    region: given.Region = None,
-    mapping: given.Map = None,
+    region: asked.Region = None,
+    mapping: asked.Map = None,
     as_json: given.Json = False,
 ) -> None:
     """Put every number of a file on the list.
@@ -62,7 +63,7 @@ def import_numbers(
     settings, out = load_settings(), Output(as_json)
     now = settings.clock().now()
     name = source or file.stem
-    fields = given.changes(mapping=mapping, region=region).over(CampaignOptions())
+    fields = asked.changes(mapping=mapping, region=region).over(CampaignOptions())
     with import_bar(out, file.name) as bar:
         summary = import_list(
             open_store(settings),
@@ -92,7 +93,7 @@ def add(
     reason: Reason = None,
     source: Source = None,
     expires: Expires = None,
-    region: given.Region = None,
+    region: asked.Region = None,
     as_json: given.Json = False,
 ) -> None:
     """Put numbers on the list; their queued leads end as suppressed.
@@ -117,7 +118,7 @@ def add(
 def remove(
     number: Annotated[str, typer.Argument(metavar="NUMBER", help="A phone number.")],
     reason: Reason = None,
-    region: given.Region = None,
+    region: asked.Region = None,
     as_json: given.Json = False,
 ) -> None:
     """Take a number off the list, for a reason that is recorded. Leads that were suppressed stay so.
@@ -143,7 +144,7 @@ def check(
     number: Annotated[
         str | None, typer.Argument(metavar="[NUMBER]", help="A phone number; without it the whole list.")
     ] = None,
-    region: given.Region = None,
+    region: asked.Region = None,
     as_json: given.Json = False,
 ) -> None:
     """Whether a number is on the list and what the record says of it; or which lists there are.

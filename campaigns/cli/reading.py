@@ -10,7 +10,6 @@ import typer
 from campaigns.cli import options as given
 from campaigns.cli.output import NEEDS_A_PERSON, Output
 from campaigns.runtime import clock_of, open_store
-from campaigns.services.jobs import failing
 from campaigns.services.report import Status, iso, status, statuses
 from campaigns.settings import load_settings
 
@@ -52,7 +51,7 @@ def show_status(
         ]  # fmt: skip
         columns = ["campaign", "state", "leads", "pending", "in flight", "reached", "held", "next"]
         out.table("Campaigns", columns, rows)
-    failed = failing(store)
+    failed = store.jobs.failing()
     for job, run in failed:
         out.line(f"job {job.name} failed at {iso(run.due_at)}: {run.message}")
     raise typer.Exit(NEEDS_A_PERSON if failed or any(one.needs_a_person for one in everyone) else 0)

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from campaigns.cli import campaign_options as asked
 from campaigns.cli import options as given
 from campaigns.cli.documents.rules import BlackoutLine, CampaignWindows, EvidenceFile, Explained
 from campaigns.cli.output import Output
@@ -47,7 +48,7 @@ def explain_number(
     campaign: Annotated[
         str | None, typer.Option("--campaign", metavar="N", help="Only in this campaign; default: in all.")
     ] = None,
-    region: given.Region = None,
+    region: asked.Region = None,
     as_json: given.Json = False,
 ) -> None:
     """Why is nobody calling this person? Every rule and limit for a number, and when it is next callable.

@@ -18,6 +18,7 @@ import structlog
 import typer
 from pydantic import SecretStr
 
+from campaigns.cli import campaign_options as asked
 from campaigns.cli import options as given
 from campaigns.cli.drafts import new_campaign
 from campaigns.cli.lists import import_with_progress, show_import
@@ -53,7 +54,7 @@ def register(app: typer.Typer) -> None:
     app.command("run")(run)
 
 
-@given.campaign_options()
+@asked.campaign_options()
 def run(
     file: given.LeadFileArgument,
     simulate: Annotated[
@@ -70,7 +71,7 @@ def run(
     ] = None,
     as_json: given.Json = False,
     *,
-    changes: given.Changes,
+    changes: asked.Changes,
 ) -> None:
     """Import a lead list, dial it, and write the results; resumes where it was if it is run again.
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from campaigns.cli import campaign_options as asked
 from campaigns.cli import options as given
 from campaigns.cli.drafts import new_campaign
 from campaigns.cli.output import NEEDS_A_PERSON, Output
@@ -37,7 +38,7 @@ def register(app: typer.Typer) -> None:
     app.command("release")(release)
 
 
-@given.campaign_options()
+@asked.campaign_options()
 def create(
     name: Annotated[
         str | None,
@@ -45,7 +46,7 @@ def create(
     ] = None,
     as_json: given.Json = False,
     *,
-    changes: given.Changes,
+    changes: asked.Changes,
 ) -> None:
     """Make a campaign as a draft.
 
@@ -258,7 +259,7 @@ def release(
         raise UsageError(
             f"leads held with {code} need a time zone", "name it with --timezone America/New_York"
         )
-    given.changes(timezone=timezone)
+    asked.changes(timezone=timezone)
     released = store.campaigns.release(campaign.id, code, timezone, settings.clock().now())
     if not released:
         codes = sorted({held for held, _, _ in store.reports.held(campaign.id)})
