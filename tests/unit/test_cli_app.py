@@ -15,7 +15,10 @@ from campaigns.store import Store
 
 ROOT = Path(__file__).parents[2]
 #: Typer itself brings pydantic.
-HEAVY = ("sqlalchemy", "celery", "pandas", "httpx", "alembic", "redis", "phonenumbers", "structlog")
+HEAVY = (
+    "sqlalchemy", "sqlalchemy.dialects.postgresql", "holidays", "celery", "pandas", "httpx", "alembic", "redis",
+    "phonenumbers", "structlog",
+)  # fmt: skip
 ROWS = {name: row for commands in PANELS.values() for name, row in commands.items()}
 
 
