@@ -115,3 +115,4 @@ def housekeeping() -> None:
     store.suppressions.expire(context().clock.now())
     store.database.checkpoint()
     store.reports.fold_tallies()
+    results.look_for_late_analyses(context())

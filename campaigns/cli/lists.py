@@ -87,7 +87,7 @@ def import_leads(
     )
     try:
         if wanted != made.options:
-            store.campaigns.set_options(made.id, wanted)
+            store.campaigns.set_options(made.id, wanted, settings.clock().now())
         summary = import_with_progress(
             store,
             settings,

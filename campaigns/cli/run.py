@@ -91,7 +91,8 @@ def run(
         found = store.campaigns.by_name(campaign_name)
         campaign = found or new_campaign(store, settings, campaign_name, wanted)
         if found is not None:
-            store.campaigns.set_options(campaign.id, changes.over(campaign.options))
+            now = settings.clock().now()
+            store.campaigns.set_options(campaign.id, changes.over(campaign.options), now)
         try:
             code = _Runner(out, settings, store, campaign.name, file, speed or SPEED).run()
         finally:

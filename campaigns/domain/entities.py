@@ -56,6 +56,12 @@ class CampaignOptions:
             loaded[key] = tuple(loaded.get(key, ()))
         return cls(**loaded)
 
+    def changes_to(self, other: CampaignOptions) -> list[str]:
+        """What `other` has different, as `profile us-sales -> none`."""
+        before, after = asdict(self), asdict(other)
+        changed = [name for name in after if before[name] != after[name]]
+        return [f"{name} {_shown(before[name])} -> {_shown(after[name])}" for name in changed]
+
     def retry_policy(self) -> RetryPolicy:
         return _policy(self.retry, self.max_attempts)
 
@@ -66,6 +72,12 @@ class CampaignOptions:
     def ends_at(self) -> datetime | None:
         """The instant of `end_at`. Raises SpanError where it cannot be read."""
         return read_instant(self.end_at, self.timezone) if self.end_at else None
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return ",".join(map(str, value)) or "none"
+    return "none" if value in (None, "", {}) else str(value)
 
 
 @lru_cache(maxsize=256)

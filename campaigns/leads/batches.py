@@ -93,13 +93,16 @@ class PlainRows:
         variables: Sequence[tuple[str, int]],
         required: Sequence[int],
         usable: bool,
+        note: Callable[[Place], None],
     ) -> None:
+        """note: told of places whose evidence could not be read, once or more for each."""
         self._region = region
         self._index = index
         self._width = width
         self._option_zone = option_zone
         self._variables = variables
         self._required = required
+        self._note = note
         # Elsewhere than in the US, `phones` asks the library for more than a number's own plan.
         self._usable = usable and region == "US"
         self._priorities: dict[str, int | None] = {}
@@ -236,10 +239,10 @@ class PlainRows:
         decided = self._addresses.get(address)
         if decided is None:
             decided = self._place(self._addresses, address, f"+{address[0]}5550000", *address[1:])
-        if decided.source == "number":
+        if decided.source == "number" and not decided.unread:
             # It said nothing of where it is, and its country at most says which rules hold.
             return self._by_prefix(phone // 10_000, address[4])
-        if not decided.source:
+        if decided.source in ("", "number"):
             key = (phone // 10_000, *address[1:])
             return self._addresses.get(key) or self._place(self._addresses, key, f"+{phone}", *address[1:])
         return decided
@@ -263,6 +266,8 @@ class PlainRows:
         if len(kept) > _MOST_KEPT:
             kept.clear()
         place = kept[key] = place_of(phone, timezone, zip_code, state, country, self._option_zone)
+        if place.unread:
+            self._note(place)
         return place
 
 

@@ -99,7 +99,7 @@ class LeadFile:
         self._variables = tuple((name, at) for at, name in enumerate(self.header) if at not in fields)
         self._read_bytes = 0
         self._warnings = (*warnings, *layout.warnings, *columns.warnings)
-        self._notes: dict[int, str] = {}
+        self._notes: dict[int | str, str] = {}
         self._required = tuple(self._position(name) for name in options.require)
 
     @property
@@ -123,7 +123,7 @@ class LeadFile:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What the operator should know though nothing is rejected for it; grows while rows are read."""
+        """What the operator should know though nothing is rejected for it, of the rows read so far."""
         return (*self._warnings, *self._notes.values())
 
     def rows(self) -> Iterator[LeadRow | RejectedRow]:
@@ -170,6 +170,7 @@ class LeadFile:
             self._variables,
             self._required,
             usable=by_columns and not self._skipped_columns,
+            note=self._note_unread,
         )
 
         def lines() -> list[str]:
@@ -297,7 +298,16 @@ class LeadFile:
             text(cells, "country"),
             self._option_zone,
         )
+        if place.unread:
+            self._note_unread(place)
         return place, self._unplaced(place, phone, written)
+
+    def _note_unread(self, place: Place) -> None:
+        if len(self._notes) < _MOST_NOTES:
+            self._notes[place.unread] = (
+                f"{place.unread} is no place that is known: for leads that say no more, the strictest rules of the "
+                "whole country hold"
+            )
 
     def _unplaced(self, place: Place, phone: str, written: str) -> Held | None:
         if place.zones:

@@ -77,6 +77,8 @@ _POSTAL = re.compile(r"[A-Za-z]\d[A-Za-z] ?\d[A-Za-z]\d", re.ASCII)
 _NANP_COUNTRIES = frozenset({"US", "CA"})
 #: Mail to soldiers abroad: whoever has such an address may be anywhere on Earth.
 _ANYWHERE = frozenset({"AA", "AE", "AP"})
+#: What people write into a cell that says nothing; a zip of zeros as well.
+_NOTHING = frozenset({"", "-", "--", "?", "n/a", "na", "none", "null", "nan", "unknown", "tbd", "x"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +88,14 @@ class Place:
     zones: sorted candidate IANA zones; a call must suit all of them. () = unknown. source: the evidence for them,
     "column", "zip", "state", "option", "number", or "" when there are none. jurisdictions: sorted places whose rules
     all hold, as `US-FL`; a country alone means somewhere in it. problem: why the zones are unknown, as a sentence.
+    unread: the cell that names its place but could not be read, as `state 'Flurida'`, where no other names it.
     """
 
     zones: tuple[str, ...]
     source: str
     jurisdictions: tuple[str, ...] = ()
     problem: str = ""
+    unread: str = ""
 
 
 def place_of(
@@ -101,7 +105,8 @@ def place_of(
 
     Zones by the first evidence that says something: the row's time zone, its zip, its state (all its zones), `option`
     (the zone an operator named for leads that name none), the number. Where zip and state contradict one another, both
-    count. Jurisdictions: the state, the zip's, the number's and the country's, all of them. Pure; kept per distinct
+    count. Jurisdictions: the state, the zip's, the number's and the country's, all of them; and where the row names a
+    state or zip that nobody can read, the whole country, whose strictest rules then hold. Pure; kept per distinct
     answer, since within +1 the last four digits of a number say nothing.
     """
     # Within +1 the library's longest prefix is the exchange (+1NPANXX), so the last four digits never matter.
@@ -123,27 +128,52 @@ def _place(prefix: str, timezone: str, zip_code: str, state: str, country: str, 
         places.add(region.code)
     if written is not None and not any(place.partition("-")[0] == written for place in places):
         places.add(written)
+    military = american and (state.strip().upper() in _ANYWHERE or zip_zones == _NOWHERE)
+    unread = ""
+    if american and region is None and not by_zip and not military:
+        unread = _unread(zip_code, state)
+        if unread:
+            places.add(written or next((place.partition("-")[0] for place in sorted(places)), "US"))
     jurisdictions = tuple(sorted(places))
+    found = _zones(prefix, timezone, by_zip, zip_zones, region, option, homes, military)
+    return Place(*found[:2], jurisdictions, found[2], unread)
+
+
+def _unread(zip_code: str, state: str) -> str:
+    """The cell, as `state 'Flurida'`, that says something and could not be read; "" if there is none."""
+    for name, text in (("state", state), ("zip", zip_code)):
+        if text.strip("0 ").lower() not in _NOTHING:
+            return f"{name} {text.strip()!r}"
+    return ""
+
+
+def _zones(
+    prefix: str,
+    timezone: str,
+    by_zip: tuple[Region, ...],
+    zip_zones: tuple[str, ...],
+    region: Region | None,
+    option: str,
+    homes: tuple[Region, ...],
+    military: bool,
+) -> tuple[tuple[str, ...], str, str]:
+    """(zones, their source, why there are none): what the first evidence says."""
     if timezone:
         zone = zone_named(timezone)
-        if zone is None:
-            return Place((), "", jurisdictions, f"{timezone!r} is no time zone")
-        return Place((zone,), "column", jurisdictions)
-    if american and (state.strip().upper() in _ANYWHERE or zip_zones == _NOWHERE):
-        return Place((), "", jurisdictions, "the address is military mail, whose reader may be anywhere")
+        return ((zone,), "column", "") if zone else ((), "", f"{timezone!r} is no time zone")
+    if military:
+        return (), "", "the address is military mail, whose reader may be anywhere"
     if zip_zones:
         if region is None or region in by_zip:
-            return Place(zip_zones, "zip", jurisdictions)
-        return Place(tuple(sorted({*zip_zones, *region.zones})), "zip", jurisdictions)
+            return zip_zones, "zip", ""
+        return tuple(sorted({*zip_zones, *region.zones})), "zip", ""
     if region is not None:
-        return Place(tuple(sorted(region.zones)), "state", jurisdictions)
+        return tuple(sorted(region.zones)), "state", ""
     if option:
         zone = zone_named(option)
-        return Place((zone,) if zone else (), "option" if zone else "", jurisdictions)
+        return ((zone,), "option", "") if zone else ((), "", "")
     zones = _zones_of_prefix(prefix) or _zones_in(homes)
-    if zones:
-        return Place(zones, "number", jurisdictions)
-    return Place((), "", jurisdictions, "the time zone of the number is unknown")
+    return (zones, "number", "") if zones else ((), "", "the time zone of the number is unknown")
 
 
 def _homes(prefix: str) -> tuple[tuple[Region, ...], tuple[str, ...]]:

@@ -282,7 +282,7 @@ def _campaign(runner: Runner, job: Job, run: JobRun, options: CampaignOptions) -
     if job.config and job.append_to:
         # What a launch filled in stays where the file says nothing of it.
         config = read_campaign_file(Path(job.config)).usable()
-        store.campaigns.set_options(found.id, config.over(found.options))
+        store.campaigns.set_options(found.id, config.over(found.options), now)
     return store.campaigns.by_name(name) or found
 
 

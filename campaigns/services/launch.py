@@ -61,7 +61,7 @@ def launch(
     if at_once and campaign.options.start_at:
         # Otherwise a pause and a resume would have it wait for its start again.
         campaign = replace(campaign, options=replace(campaign.options, start_at=""))
-        store.campaigns.set_options(campaign.id, campaign.options)
+        store.campaigns.set_options(campaign.id, campaign.options, now)
     options = campaign.options
     try:
         check_span(options.starts_at(), options.ends_at(), now)
@@ -73,7 +73,7 @@ def launch(
     if options.cps is None and default_cps is not None:
         options = replace(options, cps=default_cps)
     if options != campaign.options:
-        store.campaigns.set_options(campaign.id, options)
+        store.campaigns.set_options(campaign.id, options, now)
     moved = campaign.state in (CampaignState.RUNNING, CampaignState.SCHEDULED)
     if campaign.state == CampaignState.PAUSED:
         moved = store.campaigns.resume(campaign.id, now)

@@ -15,7 +15,7 @@ import structlog
 
 from campaigns.compliance import rules_for
 from campaigns.domain.clock import from_ms
-from campaigns.domain.entities import CallResult, LeadOutcome, OpenCall
+from campaigns.domain.entities import CallResult, CampaignOptions, LeadOutcome, OpenCall
 from campaigns.domain.outcomes import CONTACTS, DISPOSITIONS, Outcome, analysis_matters, disposition
 from campaigns.domain.pacing import DEEPEST_DEBT, SHRINK_SECONDS, poll_credit, poll_interval
 from campaigns.domain.requests import CallBack, NeverAgain, request_of
@@ -34,6 +34,9 @@ TRANSCRIPT_DEADLINE = timedelta(minutes=10)
 #: Business time after which a placed call that the list never showed is asked for by its id.
 UNLISTED_AFTER = timedelta(seconds=30)
 UNLISTED_PER_POLL = 5
+#: Business time for which the analysis of a settled call is still looked for, and how many calls one look asks for.
+LATE_ANALYSIS = timedelta(hours=6)
+LATE_PER_LOOK = 1_000
 #: Real milliseconds for which one settling of a call has the field to itself.
 SETTLE_LEASE_MS = 30_000
 _OVER = frozenset({"ended", "error", "not_connected"})
@@ -237,3 +240,35 @@ def settle(context: Context, attempt_id: str, told: Call | None = None) -> bool:
     if reason not in DISPOSITIONS:
         log.warning("unknown_disconnection_reason", reason=reason, attempt=attempt_id)
     return settled
+
+
+def hear_late(context: Context, attempt_id: str, told: Call) -> bool:
+    """Take in an analysis that came after its attempt was settled. False: it brings nothing.
+
+    Its do-not-call request holds from now on, everywhere; the outcome, and a callback that it asks for, come too late.
+    """
+    if told.call_analysis is None:
+        return False
+    now, result = context.clock.now(), result_of(told)
+
+    def never_again(options: CampaignOptions) -> bool:
+        return isinstance(request_of(result.analysis or {}, options.dnc_field, "", (), now), NeverAgain)
+
+    return context.store.results.add_analysis(attempt_id, result, never_again, now)
+
+
+def look_for_late_analyses(context: Context) -> int:
+    """One request for the calls that were settled without their analysis. Returns how many have it now."""
+    store, now = context.store, context.clock.now()
+    waiting = store.results.unanalysed(context.workspace, now - LATE_ANALYSIS, LATE_PER_LOOK)
+    if not waiting:
+        return 0
+    attempt_of = {call_id: attempt_id for attempt_id, call_id in waiting}
+    try:
+        told = list(context.retell.list_calls(call_ids=list(attempt_of)))
+    except RetellError as error:
+        log.warning("late_analyses_unread", error=str(error))
+        return 0
+    return sum(
+        hear_late(context, attempt_of[call.call_id], call) for call in told if call.call_id in attempt_of
+    )

@@ -69,6 +69,8 @@ def _finish(context: Context, booked: BookedAttempt, event: str, call: Call) -> 
     if booked.state == AttemptState.UNRESOLVED:  # it was given up as one that never ends
         context.store.attempts.place(attempt_id, booked.state, call.call_id, context.clock.now())
         booked = context.store.recovery.booked(context.workspace, attempt_id) or booked
+    if booked.state == AttemptState.SETTLED:
+        return Received(ours=True, changed=event == ANALYZED and results.hear_late(context, attempt_id, call))
     freed = False
     if booked.state == AttemptState.PLACED and booked.placed_at is not None:
         one = OpenCall(

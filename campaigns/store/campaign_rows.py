@@ -82,7 +82,9 @@ class CampaignRows:
             )
             if made.first() is None:
                 return None
-            record(connection, [Event("campaign", campaign_id, None, CampaignState.DRAFT, to_ms(now))])
+            own = "; ".join(CampaignOptions().changes_to(options)) or None
+            draft = CampaignState.DRAFT
+            record(connection, [Event("campaign", campaign_id, None, draft, to_ms(now), detail=own)])
         return self.get(campaign_id)
 
     def discard_draft(self, campaign_id: str) -> bool:
@@ -121,11 +123,23 @@ class CampaignRows:
         with self._db.read() as connection:
             return [_campaign(row) for row in connection.execute(query)]
 
-    def set_options(self, campaign_id: str, options: CampaignOptions) -> None:
-        """Change how the campaign is dialed from the next claim on."""
+    def set_options(self, campaign_id: str, options: CampaignOptions, now: datetime) -> None:
+        """Change how the campaign is dialed from the next claim on; what changed is in its events."""
         with self._db.write() as connection:
+            row = connection.execute(
+                sa.select(campaigns.c.state, campaigns.c.options)
+                .where(campaigns.c.id == campaign_id)
+                .with_for_update()
+            ).one()
+            changed = CampaignOptions.from_json(row.options).changes_to(options)
+            if not changed:
+                return
             connection.execute(
                 sa.update(campaigns).where(campaigns.c.id == campaign_id).values(**_options(options))
+            )
+            detail = "; ".join(changed)
+            record(
+                connection, [Event("campaign", campaign_id, row.state, row.state, to_ms(now), detail=detail)]
             )
 
     def segments(self, campaign_ids: Sequence[str]) -> dict[str, list[Segment]]:

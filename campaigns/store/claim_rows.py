@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import uuid
+import secrets
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
@@ -23,6 +24,7 @@ from campaigns.store.schema import (
     HOLDING_STATES,
     attempts,
     campaigns,
+    events,
     is_open,
     leads,
     suppressions,
@@ -112,6 +114,29 @@ _IN_FLIGHT = (
 _INSERT = sa.insert(attempts)
 
 
+def _events_of(subject: str, before: LeadState | None, after: StrEnum) -> sa.Select[Any]:
+    """What a claim adds to the record for each of its attempts."""
+    return sa.select(
+        attempts.c.claimed_at,
+        sa.bindparam("at_real", type_=sa.BigInteger),
+        attempts.c.campaign_id,
+        attempts.c.lead_id,
+        attempts.c.id,
+        sa.literal(subject),
+        sa.null() if before is None else sa.literal(str(before)),
+        sa.literal(str(after)),
+    ).where(attempts.c.id.in_(sa.bindparam("ids", expanding=True)))
+
+
+#: The events of all its attempts at once, copied inside the database: they are half of what a claim writes.
+_HAPPENED = sa.insert(events).from_select(
+    ["at", "at_real", "campaign_id", "lead_id", "attempt_id", "subject", "from_state", "to_state"],
+    _events_of("lead", LeadState.PENDING, LeadState.IN_FLIGHT).union_all(
+        _events_of("attempt", None, AttemptState.CLAIMED)
+    ),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class ClaimPlan:
     """What one running campaign may claim: groups in dialing order, its cap, and room under the calls per second.
@@ -136,6 +161,15 @@ class Claimed:
 
     attempt_ids: list[str] = field(default_factory=list)
     refused: Mapping[str, int] = field(default_factory=dict)
+
+
+def attempt_id(at_real: int) -> str:
+    """32 hex digits that nobody guesses, 80 bits of them random; later ones sort behind earlier ones.
+
+    at_real: real time in milliseconds. In the order of time, as in UUIDs of version 7 (RFC 9562), the rows of one
+    claim share a few pages of the index instead of dirtying one each.
+    """
+    return f"{at_real:012x}{secrets.token_hex(10)}"
 
 
 class ClaimRows:
@@ -333,10 +367,11 @@ class ClaimRows:
         won = set(connection.execute(_IN_FLIGHT, {"ids": [row.id for row in chosen]}).scalars())
         if not won:
             return []
-        lease = real_ms() + lease_ms
+        at_real = real_ms()
+        lease = at_real + lease_ms
         rows = [
             {
-                "id": uuid.uuid4().hex,
+                "id": attempt_id(at_real),
                 "workspace": workspace,
                 "campaign_id": plan.campaign_id,
                 "lead_id": row.id,
@@ -354,16 +389,6 @@ class ClaimRows:
             if row.id in won
         ]
         connection.execute(_INSERT, rows)
-        happened: list[Event] = []
-        for row in rows:
-            lead_id, attempt_id = int(str(row["lead_id"])), str(row["id"])
-            happened.append(
-                Event(
-                    "lead", plan.campaign_id, LeadState.PENDING, LeadState.IN_FLIGHT, at, lead_id, attempt_id
-                )
-            )
-            happened.append(
-                Event("attempt", plan.campaign_id, None, AttemptState.CLAIMED, at, lead_id, attempt_id)
-            )
-        record(connection, happened)
-        return [str(row["id"]) for row in rows]
+        ids = [str(row["id"]) for row in rows]
+        connection.execute(_HAPPENED, {"ids": ids, "at_real": at_real})
+        return ids

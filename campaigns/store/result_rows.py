@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -15,9 +15,9 @@ from campaigns.domain.pacing import Segment
 from campaigns.domain.retry import Exhausted, Hold, Reached
 from campaigns.domain.states import AttemptState, LeadState
 from campaigns.store.database import Database
-from campaigns.store.events import is_over, real_ms
+from campaigns.store.events import Event, is_over, real_ms, record
 from campaigns.store.moves import move_attempt, move_lead, waiting_again
-from campaigns.store.schema import attempts, campaigns, is_open, leads
+from campaigns.store.schema import UNANALYSED, attempts, campaigns, is_open, leads
 from campaigns.store.suppression_rows import suppress_in
 
 #: Priority of a lead that asked to be called back: before every other.
@@ -103,6 +103,58 @@ class ResultRows:
                 if taken.rowcount:
                     won.append(attempt_id)
         return won
+
+    def unanalysed(self, workspace: str, since: datetime, most: int) -> list[tuple[str, str]]:
+        """(attempt id, call id) of answered calls that were settled without an analysis after `since`, latest first."""
+        query = (
+            sa.select(attempts.c.id, attempts.c.call_id)
+            .where(UNANALYSED, attempts.c.workspace == workspace, attempts.c.settled_at > to_ms(since))
+            .order_by(attempts.c.settled_at.desc())
+            .limit(most)
+        )
+        with self._db.read() as connection:
+            return [(row.id, row.call_id) for row in connection.execute(query)]
+
+    def add_analysis(
+        self,
+        attempt_id: str,
+        result: CallResult,
+        never_again: Callable[[CampaignOptions], bool],
+        now: datetime,
+    ) -> bool:
+        """What an analysis says that came after the attempt was settled. False: it has one, or is not settled.
+
+        The outcome stays as it was fixed. never_again: whether the callee asked, by the campaign's options, not to be
+        called: then the number is suppressed everywhere, in the same transaction.
+        """
+        columns = _result_columns(result)
+        with self._db.write() as connection:
+            row = connection.execute(
+                sa.update(attempts)
+                .where(attempts.c.id == attempt_id, UNANALYSED)
+                .values(**columns)
+                .returning(attempts.c.campaign_id, attempts.c.lead_id, attempts.c.phone)
+            ).first()
+            if row is None:
+                return False
+            if result.successful:
+                connection.execute(sa.update(leads).where(leads.c.id == row.lead_id).values(succeeded=True))
+            state = AttemptState.SETTLED
+            detail = "its analysis came late"
+            record(
+                connection,
+                [
+                    Event(
+                        "attempt", row.campaign_id, state, state, to_ms(now), row.lead_id, attempt_id, detail
+                    )
+                ],
+            )
+            found = connection.execute(
+                sa.select(campaigns.c.options).where(campaigns.c.id == row.campaign_id)
+            ).scalar_one()
+            if never_again(CampaignOptions.from_json(found)):
+                _suppress_callee(self._db, connection, row.phone, attempt_id, now)
+        return True
 
     def settle_facts(
         self, attempt_id: str
@@ -204,14 +256,14 @@ class ResultRows:
                     self._db.add_segment(connection, row.campaign_id, segment)
             move_lead(connection, row.lead_id, row.campaign_id, values, now, attempt_id, why)
             if lead.outcome == Outcome.DO_NOT_CALL:
-                suppress_in(
-                    self._db,
-                    connection,
-                    row.phone,
-                    "call",
-                    f"asked for on call of attempt {attempt_id}",
-                    to_ms(now),
-                )
+                _suppress_callee(self._db, connection, row.phone, attempt_id, now)
             return True
 
         return self._db.commit_together(work)
+
+
+def _suppress_callee(
+    database: Database, connection: sa.Connection, phone: str, attempt_id: str, now: datetime
+) -> None:
+    reason = f"asked for on call of attempt {attempt_id}"
+    suppress_in(database, connection, phone, "call", reason, to_ms(now))

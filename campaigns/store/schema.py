@@ -25,7 +25,7 @@ from campaigns.domain.states import (
 )
 
 #: The migration that this code works with; `Store.open` migrates older databases and refuses newer ones.
-HEAD_REVISION = "0005"
+HEAD_REVISION = "0008"
 
 metadata = sa.MetaData(
     naming_convention={
@@ -255,6 +255,8 @@ segments = sa.Table(
 )
 
 _OPEN = sa.text(f"state IN ({listed(OPEN_ATTEMPT)})")
+#: Of attempts: the call was answered, and settled before its analysis came.
+UNANALYSED = sa.text("state = 'settled' AND analysis IS NULL AND duration_ms > 0")
 
 attempts = sa.Table(
     "attempts",
@@ -320,6 +322,14 @@ attempts = sa.Table(
     sa.Index("ix_attempts_lead", "lead_id"),
     # Rolling caps: attempts on a number over all campaigns.
     sa.Index("ix_attempts_phone", "workspace", "phone", "dialing_at"),
+    # Settled without the analysis of a conversation, which may still bring a do-not-call request.
+    sa.Index(
+        "ix_attempts_unanalysed",
+        "workspace",
+        "settled_at",
+        sqlite_where=UNANALYSED,
+        postgresql_where=UNANALYSED,
+    ),
     # The last dials of a campaign, for pausing on refusals.
     sa.Index("ix_attempts_recent", "campaign_id", "claimed_at"),
 )

@@ -224,7 +224,7 @@ def test_a_request_after_the_dial_is_no_offence(books: Books) -> None:
 def test_a_profile_without_a_cap_has_none(books: Books) -> None:
     dialed_above_the_cap(books)
     changed = replace(books.campaign.options, profile="none")
-    books.world.store.campaigns.set_options(books.campaign.id, changed)
+    books.world.store.campaigns.set_options(books.campaign.id, changed, books.world.clock.now())
     assert UNDER_CAP not in books.failures()
 
 

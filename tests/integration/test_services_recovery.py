@@ -67,7 +67,7 @@ def searched(world: World, attempt_id: str, times: int) -> None:
 def change_options(world: World, **changes: Any) -> None:
     [campaign] = world.store.campaigns.listed(WORKSPACE)
     options = {"from_numbers": (FROM,), "windows": ("Mon-Fri 09:00-20:00",), "retry": "none", **changes}
-    world.store.campaigns.set_options(campaign.id, CampaignOptions(**options))
+    world.store.campaigns.set_options(campaign.id, CampaignOptions(**options), world.clock.now())
 
 
 def assert_not_sent_again(world: World, attempt_id: str) -> None:

@@ -12,7 +12,8 @@ from services_world import START, WORKSPACE, World, phone
 from campaigns.domain.clock import from_ms
 from campaigns.domain.outcomes import DISPOSITIONS
 from campaigns.domain.states import CampaignState
-from campaigns.services import results
+from campaigns.retell import Call, CallAnalysis
+from campaigns.services import results, webhook
 from campaigns.simulator.faults import Fault
 
 
@@ -308,6 +309,61 @@ def test_a_request_in_the_analysis_is_a_do_not_call_request_everywhere(world: Wo
     assert world.attempt(attempt_id)["outcome"] == "do_not_call"
     assert world.store.suppressions.find(phone(1)) is not None
     assert world.lead_counts(other) == {"suppressed": 1}
+
+
+def settled_unanalysed(world: World, **options: object) -> tuple[str, Call]:
+    """An answered call that was settled when its analysis was due, and what its provider tells of it later."""
+    world.engine.configure({"faults": "analysis_never=1"})
+    attempt_id = placed(world, "agent_hangup", **options)
+    world.clock.at += end_of(world, attempt_id) + timedelta(seconds=1)
+    assert world.poll()[0] == 1
+    world.after(seconds=results.ANALYSIS_DEADLINE.total_seconds() + 1)
+    assert world.poll_and_settle() == 1
+    assert world.attempt(attempt_id)["analysis"] is None
+    [call] = [call for call in world.engine.calls if call.attempt_id == attempt_id]
+    told = world.context.retell.get_call(call.call_id)
+    analysis = {"call_summary": "wants no calls", "custom_analysis_data": {"opted_out": "yes"}}
+    return attempt_id, told.model_copy(update={"call_analysis": CallAnalysis.model_validate(analysis)})
+
+
+def test_a_request_in_an_analysis_that_comes_too_late_still_holds(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempt_id, told = settled_unanalysed(world, dnc_field="opted_out")
+    other = world.campaign("other", 1, launch=False)
+    asked = world.requests.get("list-calls", 0)
+    assert results.look_for_late_analyses(world.context) == 0
+    assert world.requests["list-calls"] == asked + 1
+    monkeypatch.setattr(world.context.retell, "list_calls", lambda **_: [told])
+    assert results.look_for_late_analyses(world.context) == 1
+    row = world.attempt(attempt_id)
+    assert (row["state"], row["outcome"], row["summary"]) == ("settled", "human", "wants no calls")
+    assert world.store.suppressions.find(phone(1)) is not None
+    assert world.lead_counts(other) == {"suppressed": 1}
+    # Nothing is left to look for, and what was heard is not heard again.
+    monkeypatch.undo()
+    assert results.look_for_late_analyses(world.context) == 0
+    assert world.requests["list-calls"] == asked + 1
+    assert not results.hear_late(world.context, attempt_id, told)
+
+
+def test_a_webhook_brings_an_analysis_late(world: World) -> None:
+    attempt_id, told = settled_unanalysed(world, dnc_field="opted_out")
+    assert webhook.receive(world.context, webhook.ENDED, told).changed is False
+    assert webhook.receive(world.context, webhook.ANALYZED, told).changed is True
+    assert world.attempt(attempt_id)["summary"] == "wants no calls"
+    assert world.store.suppressions.find(phone(1)) is not None
+    assert webhook.receive(world.context, webhook.ANALYZED, told).changed is False
+
+
+def test_a_late_analysis_is_looked_for_for_some_hours_only(world: World) -> None:
+    attempt_id, _ = settled_unanalysed(world)
+    since = world.clock.now() - results.LATE_ANALYSIS
+    assert [one for one, _ in world.store.results.unanalysed(WORKSPACE, since, 10)] == [attempt_id]
+    asked = world.requests["list-calls"]
+    world.after(hours=7)
+    assert results.look_for_late_analyses(world.context) == 0
+    assert world.requests["list-calls"] == asked
 
 
 def test_a_plain_no_is_none(world: World) -> None:

@@ -103,10 +103,24 @@ def test_campaigns_are_listed_in_the_order_they_were_made(steps: Steps) -> None:
 def test_options_can_be_changed(steps: Steps) -> None:
     campaign_id = steps.draft()
     changed = CampaignOptions(concurrency=7, profile="none")
-    steps.store.campaigns.set_options(campaign_id, changed)
+    steps.store.campaigns.set_options(campaign_id, changed, NOW)
     found = steps.store.campaigns.get(campaign_id)
     assert found
     assert found.options == changed
+    last = steps.store.listings.events(campaign_id, 10)[-1]
+    assert (last["from_state"], last["to_state"]) == ("draft", "draft")
+    assert last["detail"] == "concurrency none -> 7; profile us-sales -> none"
+    before = steps.everything()
+    steps.store.campaigns.set_options(campaign_id, changed, NOW)
+    assert steps.everything() == before
+
+
+def test_what_a_new_campaign_has_of_its_own_is_recorded(steps: Steps) -> None:
+    made = steps.store.campaigns.create("lifted", WORKSPACE, CampaignOptions(profile="none"), NOW)
+    assert made
+    assert [event["detail"] for event in steps.store.listings.events(made.id, 10)] == [
+        "profile us-sales -> none"
+    ]
 
 
 def test_the_times_and_reason_of_a_campaign_follow_its_state(steps: Steps) -> None:
@@ -230,6 +244,7 @@ def test_start_and_end_are_instants_and_guard_the_moves(steps: Steps) -> None:
     rows.set_options(
         campaign_id,
         CampaignOptions(timezone=EAST, start_at="2026-03-10 12:00", end_at="2026-03-10 13:00"),
+        NOW,
     )
     assert rows.launch(campaign_id, NOW)
     found = rows.get(campaign_id)

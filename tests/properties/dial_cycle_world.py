@@ -105,10 +105,10 @@ class Bench:
             # So that an example can be replayed to the letter.
             ids = itertools.count()
             fake_uuid = SimpleNamespace(uuid4=lambda: SimpleNamespace(hex=f"{next(ids):032x}"[::-1]))
-            for module in ("store.claim_rows", "store.campaign_rows"):
-                patch.setattr(f"campaigns.{module}.uuid", fake_uuid)
-            fake_secrets = SimpleNamespace(token_hex=lambda _: f"{next(ids):028x}")
-            patch.setattr("campaigns.simulator.engine.secrets", fake_secrets)
+            patch.setattr("campaigns.store.campaign_rows.uuid", fake_uuid)
+            fake_secrets = SimpleNamespace(token_hex=lambda size: f"{next(ids):0{2 * size}x}")
+            for module in ("simulator.engine", "store.claim_rows"):
+                patch.setattr(f"campaigns.{module}.secrets", fake_secrets)
             try:
                 yield bench
             finally:

@@ -20,6 +20,20 @@ from tests.benchmarks.messy import HEADER, messy_rows
 REST = 10_000
 
 
+@pytest.mark.parametrize("by_columns", [True, False])
+def test_a_place_that_cannot_be_read_is_told_of_once(tmp_path: Path, by_columns: bool) -> None:
+    path = tmp_path / "leads.csv"
+    path.write_text("phone,state\n" + "".join(f"212555{n:04},Flurida\n" for n in range(100, 150)))
+    both(path)
+    file = open_lead_file(path, ReadOptions())
+    for _ in file.batches(by_columns=by_columns):
+        pass
+    assert [note for note in file.warnings if "Flurida" in note] == [
+        "state 'Flurida' is no place that is known: for leads that say no more, the strictest rules of the whole "
+        "country hold"
+    ]
+
+
 def both(path: Path, **options: object) -> list[object]:
     """The rows of a file read by columns, once they are the same as those read one by one."""
     file = open_lead_file(path, ReadOptions(**options))  # type: ignore[arg-type]

@@ -33,7 +33,6 @@ NEW_YORKER = "+12125550123"
         ({"zip_code": "32501", "state": "CA"}, [CENTRAL, WEST], "zip", ["US-CA", "US-FL", "US-NY"]),
         ({"zip_code": "00000", "state": "tennessee"}, [CENTRAL, EAST], "state", ["US-NY", "US-TN"]),
         ({"state": "US-SD"}, [CENTRAL, MOUNTAIN], "state", ["US-NY", "US-SD"]),
-        ({"state": "Narnia"}, [EAST], "number", ["US-NY"]),
         ({"option": "America/Denver"}, [MOUNTAIN], "option", ["US-NY"]),
         ({"zip_code": "V6B 1A1", "country": "Canada"}, None, "zip", ["CA-BC", "US-NY"]),
         ({"country": "usa"}, [EAST], "number", ["US-NY"]),
@@ -80,6 +79,29 @@ def test_an_area_code_newer_than_the_library_has_the_zones_of_its_state() -> Non
 def test_a_number_of_another_country_has_its_rules(phone: str, country: str) -> None:
     assert place_of(phone).jurisdictions == (country,)
     assert place_of(phone, country="US").jurisdictions == tuple(sorted((country, "US")))
+
+
+@pytest.mark.parametrize(
+    ("cells", "unread", "places"),
+    [
+        ({"state": "Flurida"}, "state 'Flurida'", ["US", "US-NY"]),
+        ({"zip_code": "1234X"}, "zip '1234X'", ["US", "US-NY"]),
+        ({"state": "Flurida", "timezone": "ET"}, "state 'Flurida'", ["US", "US-NY"]),
+        ({"state": "Flurida", "zip_code": "33101"}, "", ["US-FL", "US-NY"]),
+        ({"state": "FL", "zip_code": "1234X"}, "", ["US-FL", "US-NY"]),
+        ({"state": "N/A", "zip_code": "00000"}, "", ["US-NY"]),
+        ({"state": "Bavaria", "country": "DE"}, "", ["DE", "US-NY"]),
+    ],
+)
+def test_what_cannot_be_read_is_said_and_the_strictest_rules_hold(
+    cells: dict[str, str], unread: str, places: list[str]
+) -> None:
+    found = place_of(NEW_YORKER, **cells)
+    assert (found.unread, list(found.jurisdictions)) == (unread, places)
+
+
+def test_a_canadian_whose_province_cannot_be_read_is_somewhere_in_canada() -> None:
+    assert place_of("+14165550123", state="Ontarioo").jurisdictions == ("CA", "CA-ON")
 
 
 def test_the_table_of_places_is_whole() -> None:

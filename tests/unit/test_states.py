@@ -106,6 +106,8 @@ def test_open_attempts_are_those_of_the_unique_indexes_and_of_the_page() -> None
         if index.dialect_options["sqlite"]["where"] is not None
     }
     assert {"uq_attempts_open_lead", "uq_attempts_open_phone"} <= set(partial)
+    unanalysed = partial.pop("ix_attempts_unanalysed")
+    assert re.findall(r"'(\w+)'", unanalysed) == [AttemptState.SETTLED]
     for ddl in partial.values():
         assert sorted(re.findall(r"'(\w+)'", ddl)) == sorted(OPEN_ATTEMPT)
     cells = _described("Attempt")
