@@ -268,9 +268,9 @@ def top(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; never a traceback for a user's mistake. Exit codes: 0, 1 failure, 2 usage, 3 needs a person."""
-    return errors_to(
-        sys.stderr, lambda: app(args=None if arguments is None else list(arguments), standalone_mode=False)
-    )
+    given = None if arguments is None else list(arguments)
+    # Named, so that help and completion are the same however it was started.
+    return errors_to(sys.stderr, lambda: app(given, "campaigns", standalone_mode=False))
 
 
 def entry() -> None:

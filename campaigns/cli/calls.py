@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from campaigns.cli import options as given
+from campaigns.cli.completion import campaign_names
 from campaigns.cli.confirm import Yes, confirm
 from campaigns.cli.documents.account import CallDetail, CallLine, StoppedCall
 from campaigns.cli.output import Output, short
@@ -44,7 +45,13 @@ def calls() -> None:
 
 def list_calls(
     campaign: Annotated[
-        str | None, typer.Option("--campaign", metavar="NAME", help="Only the calls of that campaign.")
+        str | None,
+        typer.Option(
+            "--campaign",
+            metavar="NAME",
+            help="Only the calls of that campaign.",
+            autocompletion=campaign_names,
+        ),
     ] = None,
     limit: Annotated[
         int, typer.Option("--limit", metavar="N", help="At most so many.", min=1, max=100_000)

@@ -11,6 +11,7 @@ import typer
 
 from campaigns.cli import campaign_options as asked
 from campaigns.cli import options as given
+from campaigns.cli.completion import campaign_names
 from campaigns.cli.drafts import new_campaign
 from campaigns.cli.import_bar import import_bar
 from campaigns.cli.output import NEEDS_A_PERSON, Output
@@ -36,7 +37,10 @@ def register(app: typer.Typer) -> None:
 def import_leads(
     file: given.LeadFileArgument,
     campaign: Annotated[
-        str | None, typer.Option("--campaign", metavar="N", help="Campaign; made as a draft if new.")
+        str | None,
+        typer.Option(
+            "--campaign", metavar="N", help="Campaign; made as a draft if new.", autocompletion=campaign_names
+        ),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would happen, change nothing.")

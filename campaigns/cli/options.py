@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from campaigns.cli.completion import campaign_names
 from campaigns.domain.errors import CampaignsError, UsageError
 
 if TYPE_CHECKING:
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
     from campaigns.store import Store
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The campaign's name.")]
+Name = Annotated[
+    str, typer.Argument(metavar="NAME", help="The campaign's name.", autocompletion=campaign_names)
+]
 LeadFileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The lead list, a CSV file.")]
 
 

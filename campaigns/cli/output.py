@@ -157,6 +157,8 @@ def errors_to(stream: TextIO, command: Callable[[], Any]) -> int:
         return _tell(stream, "stopped by Ctrl-C", "", 1)
     except TyperException as error:
         code = int(getattr(error, "exit_code", 2))
+        if not error.format_message():
+            return code  # a group without a command: its help was shown
         return _tell(stream, error.format_message().rstrip("."), "see --help" if code == 2 else "", code)
     except CampaignsError as error:
         return _tell(stream, str(error), error.remedy, error.exit_code)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from campaigns.cli import options as given
+from campaigns.cli.completion import campaign_names
 from campaigns.cli.output import NEEDS_A_PERSON, Output
 from campaigns.runtime import clock_of, open_store
 from campaigns.services.report import Status, iso, status, statuses
@@ -21,7 +22,8 @@ def register(app: typer.Typer) -> None:
 
 def show_status(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="One campaign; without it all.")
+        str | None,
+        typer.Argument(metavar="[NAME]", help="One campaign; without it all.", autocompletion=campaign_names),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Archived campaigns as well.")] = False,
     as_json: given.Json = False,

@@ -14,6 +14,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from campaigns.cli import options as given
+from campaigns.cli.completion import one_of
 from campaigns.cli.documents.base import Document
 from campaigns.cli.documents.rows import Attempt, Event, Lead
 from campaigns.cli.output import Output, short
@@ -44,7 +45,13 @@ Csv = Annotated[
     bool, typer.Option("--csv", help="A table for a spreadsheet on standard output; no cell is a formula.")
 ]
 OutcomeOption = Annotated[
-    str | None, typer.Option("--outcome", metavar="O", help="Only with that last outcome, as no_answer.")
+    str | None,
+    typer.Option(
+        "--outcome",
+        metavar="O",
+        help="Only with that last outcome, as no_answer.",
+        autocompletion=one_of(Outcome),
+    ),
 ]
 PhoneOption = Annotated[
     str | None, typer.Option("--phone", metavar="NUMBER", help="Only that number, E.164.")
@@ -60,7 +67,10 @@ def register(app: typer.Typer) -> None:
 def leads(
     name: given.Name,
     state: Annotated[
-        str | None, typer.Option("--state", metavar="S", help="Only leads in that state.")
+        str | None, typer.Option(
+            "--state", metavar="S", help="Only leads in that state.",
+            autocompletion=one_of(LeadState),
+        )
     ] = None,
     outcome: OutcomeOption = None,
     hold: Annotated[
@@ -77,7 +87,10 @@ def leads(
         int | None, typer.Option("--min-attempts", metavar="N", min=0, help="Only with so many attempts or more.")
     ] = None,
     sort: Annotated[
-        str, typer.Option("--sort", metavar="BY", help=f"{', '.join(LEAD_ORDERS)}; -BY for the greatest first.")
+        str, typer.Option(
+            "--sort", metavar="BY", help=f"{', '.join(LEAD_ORDERS)}; -BY for the greatest first.",
+            autocompletion=one_of(LEAD_ORDERS),
+        )
     ] = "line",
     limit: Limit = None,
     offset: Offset = 0,
@@ -131,7 +144,10 @@ def _lead(row: Mapping[str, Any]) -> Lead:
 def attempts(
     name: given.Name,
     state: Annotated[
-        str | None, typer.Option("--state", metavar="S", help="Only attempts in that state.")
+        str | None, typer.Option(
+            "--state", metavar="S", help="Only attempts in that state.",
+            autocompletion=one_of(AttemptState),
+        )
     ] = None,
     outcome: OutcomeOption = None,
     phone: PhoneOption = None,
@@ -142,7 +158,10 @@ def attempts(
         str | None, typer.Option("--from", metavar="NUMBER", help="Only attempts from that number.")
     ] = None,
     sort: Annotated[
-        str, typer.Option("--sort", metavar="BY", help=f"{', '.join(ATTEMPT_ORDERS)}; -BY for the greatest first.")
+        str, typer.Option(
+            "--sort", metavar="BY", help=f"{', '.join(ATTEMPT_ORDERS)}; -BY for the greatest first.",
+            autocompletion=one_of(ATTEMPT_ORDERS),
+        )
     ] = "-time",
     limit: Limit = None,
     offset: Offset = 0,

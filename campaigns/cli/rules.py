@@ -10,6 +10,7 @@ import typer
 
 from campaigns.cli import campaign_options as asked
 from campaigns.cli import options as given
+from campaigns.cli.completion import campaign_names
 from campaigns.cli.documents.rules import BlackoutLine, CampaignWindows, EvidenceFile, Explained
 from campaigns.cli.output import Output
 from campaigns.compliance import NOT_LEGAL_ADVICE, the_book
@@ -46,7 +47,13 @@ def explain_number(
         str, typer.Argument(metavar="NUMBER", help="The lead's number, as a person writes it.")
     ],
     campaign: Annotated[
-        str | None, typer.Option("--campaign", metavar="N", help="Only in this campaign; default: in all.")
+        str | None,
+        typer.Option(
+            "--campaign",
+            metavar="N",
+            help="Only in this campaign; default: in all.",
+            autocompletion=campaign_names,
+        ),
     ] = None,
     region: asked.Region = None,
     as_json: given.Json = False,

@@ -8,6 +8,7 @@ import typer
 
 from campaigns.cli import campaign_options as asked
 from campaigns.cli import options as given
+from campaigns.cli.completion import campaign_names, some_of
 from campaigns.cli.drafts import new_campaign
 from campaigns.cli.output import NEEDS_A_PERSON, Output
 from campaigns.cli.workspace import retell_of
@@ -25,6 +26,8 @@ from campaigns.services.report import iso
 from campaigns.settings import Settings, load_settings
 from campaigns.store import Store
 
+#: Outcomes after which a lead may be called in a further pass.
+_RECYCLABLE = sorted(set(Outcome) - NEVER_RETRIED)
 OPERATOR_PAUSE = "paused by the operator"
 
 
@@ -107,7 +110,10 @@ def _when(campaign: Campaign) -> str:
 
 def pause(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="The campaign's name; or --all.")
+        str | None,
+        typer.Argument(
+            metavar="[NAME]", help="The campaign's name; or --all.", autocompletion=campaign_names
+        ),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every campaign, of every account.")] = False,
     hang_up: Annotated[
@@ -167,7 +173,13 @@ def pause(
 def recycle(
     name: given.Name,
     outcomes: Annotated[
-        str, typer.Option("--outcomes", metavar="OUTCOME,...", help="Last outcomes, as no_answer,machine.")
+        str,
+        typer.Option(
+            "--outcomes",
+            metavar="OUTCOME,...",
+            help="Last outcomes, as no_answer,machine.",
+            autocompletion=some_of(_RECYCLABLE),
+        ),
     ],
     as_json: given.Json = False,
 ) -> None:
@@ -179,10 +191,9 @@ def recycle(
     store, now = open_store(settings), settings.clock().now()
     campaign = given.find_campaign(store, name)
     wanted = [one.strip() for one in outcomes.split(",") if one.strip()]
-    allowed = sorted(set(Outcome) - NEVER_RETRIED)
     for one in wanted or [""]:
-        if one not in allowed:
-            raise UsageError(f"{one!r} cannot be called again", f"use of these: {', '.join(allowed)}")
+        if one not in _RECYCLABLE:
+            raise UsageError(f"{one!r} cannot be called again", f"use of these: {', '.join(_RECYCLABLE)}")
     if campaign.state == CampaignState.CANCELLED:
         raise CampaignsError(f"{name} is cancelled", "import the leads into another campaign")
     if campaign.is_over(now):

@@ -15,6 +15,7 @@ from rich.live import Live
 from rich.text import Text
 
 from campaigns.cli import options as given
+from campaigns.cli.completion import campaign_names
 from campaigns.cli.output import STATE_STYLES, Output
 from campaigns.domain.clock import from_ms
 from campaigns.domain.states import FINAL_CAMPAIGN
@@ -41,7 +42,10 @@ def register(app: typer.Typer) -> None:
 def watch(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[NAME]", help="One campaign, until it is over; without it all, until Ctrl-C."),
+        typer.Argument(
+            metavar="[NAME]", help="One campaign, until it is over; without it all, until Ctrl-C.",
+            autocompletion=campaign_names,
+        ),
     ] = None,
     every: Annotated[
         float | None,
