@@ -16,18 +16,20 @@ _STYLE = """
 body { max-width: 64rem; margin: 0 auto; padding: 1.5rem 1rem 3rem; line-height: 1.45; }
 h1 { margin: 0 0 .2rem; font-size: 1.6rem; } h2 { margin: 2rem 0 .6rem; font-size: 1.1rem; }
 .muted { color: #616e7c; } .trouble { color: #c0392b; }
-.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr)); gap: .7rem; margin: 1.2rem 0; }
+.cards { display: grid; gap: .7rem; margin: 1.2rem 0; }
+.cards { grid-template-columns: repeat(auto-fill, minmax(min(13rem, 44%), 1fr)); }
 .card, figure { background: #fff; border: 1px solid #e4e7eb; border-radius: .5rem; padding: .7rem .9rem; margin: 0; }
 .card b { display: block; font-size: 1.35rem; } .card span { font-size: .8rem; color: #616e7c; }
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(26rem, 100%), 1fr)); gap: .9rem; }
 .wide { grid-column: 1 / -1; } svg { width: 100%; height: auto; display: block; }
+figure, .table { overflow-x: auto; } figure svg { min-width: 24rem; } .wide svg { min-width: 42rem; }
 table { border-collapse: collapse; width: 100%; background: #fff; font-size: .9rem; }
-th, td { padding: .35rem .6rem; border-bottom: 1px solid #e4e7eb; text-align: right; }
+th, td { padding: .35rem .6rem; white-space: nowrap; border-bottom: 1px solid #e4e7eb; text-align: right; }
 th:first-child, td:first-child { text-align: left; } th { color: #616e7c; font-weight: 600; }
 @media print { :root { background: #fff; } .card, figure { break-inside: avoid; } }
 """
 _HEAD = ("", "calls", "contacts", "contact rate", "successes", "cost", "cost per contact", "talk")
-_WIDE = ("answers", "days")
+_WIDE = ("attempts", "answers", "days")
 
 
 def write_page(report: Report, path: Path, now: datetime) -> None:
@@ -111,4 +113,4 @@ def _table(shares: Sequence[Share]) -> str:
         f"<td>{one.talk_seconds / 60:,.0f} min</td></tr>"
         for one in shares
     )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    return f'<div class="table"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
