@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TextIO
 
 from rich.console import Console
@@ -125,6 +125,16 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() or char in "\n\t" else "\ufffd" for char in text)
+
+
+def event_words(event: Mapping[str, Any]) -> str:
+    """What changed in an event of the database, numbers masked."""
+    from campaigns.logs import mask
+
+    which = {"lead": f"lead {event['lead_id']}", "attempt": f"attempt {str(event['attempt_id'])[:8]}"}
+    way = f"{event['from_state']} > {event['to_state']}" if event["from_state"] else event["to_state"]
+    why = f"  {mask(event['detail'])}" if event["detail"] else ""
+    return f"{which.get(event['subject'], event['subject'])}  {way}{why}"
 
 
 def short(instant: str | None) -> str:

@@ -12,7 +12,7 @@ from campaigns.cli import options as given
 from campaigns.cli.documents.figures import ForecastDocument
 from campaigns.cli.output import Output
 from campaigns.cli.reading import show_leads, show_trouble
-from campaigns.cli.watch import done_words
+from campaigns.cli.view import done_words
 from campaigns.runtime import clock_of, open_store
 from campaigns.services.figures import WEEKDAYS, Report, Share
 from campaigns.services.figures import report as sum_up

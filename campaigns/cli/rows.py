@@ -7,7 +7,7 @@ import itertools
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated, Any, TypeVar
 
@@ -17,12 +17,11 @@ from campaigns.cli import options as given
 from campaigns.cli.completion import one_of
 from campaigns.cli.documents.base import Document
 from campaigns.cli.documents.rows import Attempt, Event, Lead
-from campaigns.cli.output import Output, short
+from campaigns.cli.output import Output, event_words, short
 from campaigns.domain.clock import from_ms
 from campaigns.domain.errors import UsageError
 from campaigns.domain.outcomes import Outcome
 from campaigns.domain.states import AttemptState, LeadState
-from campaigns.logs import mask
 from campaigns.runtime import open_store
 from campaigns.services.report import iso, iso_of
 from campaigns.settings import load_settings
@@ -222,31 +221,32 @@ def events(
     settings, out = load_settings(), Output(as_json)
     store = open_store(settings)
     campaign = given.find_campaign(store, name)
-    latest = [_event(row) for row in store.listings.events(campaign.id, limit)]
+    latest = store.listings.events(campaign.id, limit)
     if as_json and not follow:
-        out.document([event.model_dump() for event in latest])
+        out.document([_event(row) for row in latest])
         return
     try:
         for event in itertools.chain(latest, _new_events(store, campaign.id, latest) if follow else ()):
             if as_json:
-                sys.stdout.write(event.model_dump_json() + "\n")
+                sys.stdout.write(_event(event).model_dump_json() + "\n")
                 sys.stdout.flush()
             else:
-                out.line(event_line(event))
+                out.line(f"{iso(from_ms(event['at']))}  {event_words(event)}")
     except KeyboardInterrupt:
         pass  # the way to end `--follow`
 
 
-def _new_events(store: Store, campaign_id: str, known: list[Event]) -> Iterator[Event]:
-    newest = known[-1].id if known else 0
-    seen = {event.id for event in known}
-    oldest = known[0].id if known else 0
+def _new_events(
+    store: Store, campaign_id: str, known: Sequence[Mapping[str, Any]]
+) -> Iterator[Mapping[str, Any]]:
+    newest = known[-1]["id"] if known else 0
+    seen = {event["id"] for event in known}
+    oldest = known[0]["id"] if known else 0
     while True:
-        for row in store.listings.events_after(campaign_id, max(oldest - 1, newest - _OVERLAP), 1000):
-            event = _event(row)
-            if event.id not in seen:
-                seen.add(event.id)
-                newest = max(newest, event.id)
+        for event in store.listings.events_after(campaign_id, max(oldest - 1, newest - _OVERLAP), 1000):
+            if event["id"] not in seen:
+                seen.add(event["id"])
+                newest = max(newest, event["id"])
                 yield event
         seen = {one for one in seen if one >= newest - _OVERLAP}
         time.sleep(_FOLLOW_EVERY)
@@ -260,14 +260,6 @@ def _event(row: Mapping[str, Any]) -> Event:
         lead=row["lead_id"],
         attempt=row["attempt_id"],
     )
-
-
-def event_line(event: Event) -> str:
-    """One event for people; numbers are masked."""
-    which = {"lead": f"lead {event.lead}", "attempt": f"attempt {(event.attempt or '')[:8]}"}
-    way = f"{event.from_state} > {event.to_state}" if event.from_state else event.to_state
-    why = f"  {mask(event.detail)}" if event.detail else ""
-    return f"{event.at}  {which.get(event.subject, event.subject)}  {way}{why}"
 
 
 def _one_of(value: str | None, option: str, what: str, kind: type[StrEnum]) -> None:
