@@ -66,6 +66,11 @@ def changes(config: Path | None = None, **given: Any) -> Changes:
     return Changes(line, file)
 
 
+def region_of(region: str | None) -> str:
+    """The country of numbers without one: as given, or the default. Raises UsageError that names the remedy."""
+    return changes(region=region).over(CampaignOptions()).region
+
+
 def flag_of(key: str) -> str:
     return f"--{key.replace('_', '-')}"
 

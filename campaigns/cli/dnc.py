@@ -101,7 +101,8 @@ def add(
     Example: campaigns dnc add +12125550123 --reason "asked by mail"
     """
     settings, out = load_settings(), Output(as_json)
-    phones = [number_of(number, region or "US") for number in numbers]
+    country = asked.region_of(region)
+    phones = [number_of(number, country) for number in numbers]
     new = open_store(settings).suppressions.suppress(
         phones,
         source or "operator",
@@ -128,7 +129,7 @@ def remove(
     settings, out = load_settings(), Output(as_json)
     if not (reason or "").strip():
         raise UsageError("a number is taken off the list for a reason only", "say it with --reason TEXT")
-    phone = number_of(number, region or "US")
+    phone = number_of(number, asked.region_of(region))
     store = open_store(settings)
     gone = store.suppressions.remove(phone, str(reason), given.operator(), settings.clock().now())
     if gone is None:
@@ -152,6 +153,7 @@ def check(
     Example: campaigns dnc check +12125550123
     """
     settings, out = load_settings(), Output(as_json)
+    country = asked.region_of(region)
     store, now = open_store(settings), settings.clock().now()
     if number is None:
         counts = store.suppressions.counts()
@@ -170,7 +172,7 @@ def check(
             out.line(f"warning: {warning}")
         out.document({"sources": counts, "lists": [_event(e) for e in lists], "warnings": warnings})
         return
-    phone = number_of(number, region or "US")
+    phone = number_of(number, country)
     entry, history = check_number(store, phone)
     if entry is None:
         out.line(f"{phone} is not on the do-not-call list")
@@ -204,7 +206,13 @@ def export(
     Example: campaigns dnc export listed.csv
     """
     settings, out = load_settings(), Output(as_json)
-    count = export_list(open_store(settings), path, source)
+    store = open_store(settings)
+    known = store.suppressions.counts()
+    if source is not None and source not in known:
+        raise CampaignsError(
+            f"no number is listed from {source!r}", f"there are: {', '.join(known) or 'no numbers at all'}"
+        )
+    count = export_list(store, path, source)
     out.line(f"{count:,} numbers in {path}")
     out.document({"numbers": count, "file": str(path)})
 

@@ -116,8 +116,9 @@ def export(
     target = out_path or Path(f"{name}-results.csv".replace("/", "_"))
     written = export_results(store, campaign, target)
     document: dict[str, Any] = {"results": str(target), "rows": written}
-    out.line(f"{target}: {written:,} leads")
     if rejects is not None:
         document |= {"rejects": str(rejects), "rejected_rows": export_rejects(store, campaign, rejects)}
+    out.line(f"{target}: {written:,} leads")
+    if rejects is not None:
         out.line(f"{rejects}: {document['rejected_rows']:,} rejected rows")
     out.document(document)

@@ -18,8 +18,9 @@ from campaigns.cli.completion import one_of
 from campaigns.cli.documents.base import Document
 from campaigns.cli.documents.rows import Attempt, Event, Lead
 from campaigns.cli.output import Output, event_words, short
+from campaigns.domain import windows
 from campaigns.domain.clock import from_ms
-from campaigns.domain.errors import UsageError
+from campaigns.domain.errors import CampaignsError, UsageError
 from campaigns.domain.outcomes import Outcome
 from campaigns.domain.states import AttemptState, LeadState
 from campaigns.runtime import open_store
@@ -104,9 +105,20 @@ def leads(
     _one_of(state, "--state", "a lead state", LeadState)
     _one_of(outcome, "--outcome", "an outcome", Outcome)
     _numbers(("--phone", phone))
+    if zone is not None:
+        try:
+            windows.zone(zone)
+        except windows.WindowError as error:
+            raise UsageError(f"--zone: {error}") from None
     page = _page(sort, LEAD_ORDERS, limit, offset, as_json, as_csv)
     store = open_store(settings)
     campaign = given.find_campaign(store, name)
+    files = [one.name for one in store.imports.files(campaign.id)] if file is not None else []
+    if file is not None and file not in files:
+        raise CampaignsError(
+            f"no file {file!r} was imported into {name}",
+            f"there are: {', '.join(dict.fromkeys(files)) or 'none'}",
+        )
     found = store.listings.leads(
         campaign.id, page, state=state, outcome=outcome, hold_code=hold, phone=phone, file=file, zone=zone,
         least_attempts=attempts_from,

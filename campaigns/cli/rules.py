@@ -63,7 +63,7 @@ def explain_number(
     Example: campaigns explain +12125550123 --campaign spring
     """
     settings, out = load_settings(), Output(as_json)
-    phone = normalise_phone(number, region or "US")
+    phone = normalise_phone(number, asked.region_of(region))
     if isinstance(phone, PhoneProblem):
         raise UsageError(f"{number} is no number that is dialed: {phone.message}", "write it as +12125550123")
     store = open_store(settings)

@@ -10,6 +10,7 @@ from pathlib import Path
 from campaigns.services.figures import Report, Share
 from campaigns.services.plots import draw, svg
 from campaigns.services.words import money, percent
+from campaigns.whole_file import whole_file
 
 _STYLE = """
 :root { color-scheme: light; font-family: system-ui, sans-serif; color: #1f2933; background: #f5f7fa; }
@@ -34,12 +35,8 @@ _WIDE = ("attempts", "answers", "days")
 
 def write_page(report: Report, path: Path, now: datetime) -> None:
     """The file appears whole, or not at all. Raises CampaignsError without matplotlib, OSError."""
-    partial = path.with_name(f".{path.name}.part")
-    try:
-        partial.write_text(page(report, now), encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole_file(path) as file:
+        file.write(page(report, now))
 
 
 def page(report: Report, now: datetime) -> str:
