@@ -113,7 +113,8 @@ def resolve(
     found = store.recovery.unresolved(attempt)
     if found is None:
         raise CampaignsError(
-            f"{attempt} is not an unresolved attempt", "see `campaigns status NAME` for those there are"
+            f"{attempt} is not an unresolved attempt",
+            "`campaigns attempts NAME --state unresolved` lists them",
         )
     campaign = store.campaigns.get(found[0])
     if campaign is None:

@@ -141,7 +141,7 @@ def _tell(out: Output, call: CallDetail) -> None:
     out.fields(call, leave_out=("analysis", "transcript"))
     analysis = dict(call.analysis or {})
     extracted = analysis.pop("custom_analysis_data", None) or {}
-    rows = [[name.replace("_", " "), _text(value)] for name, value in [*analysis.items(), *extracted.items()]]
+    rows = [[name.replace("_", " "), value] for name, value in [*analysis.items(), *extracted.items()]]
     if rows:
         out.table("Analysis", ["", ""], rows)
     if not call.transcript:
@@ -154,12 +154,6 @@ def _tell(out: Output, call: CallDetail) -> None:
             out.spoken(speaker, textwrap.fill(words.strip(), _WIDTH, subsequent_indent=" " * 8))
         else:
             out.line(textwrap.fill(line, _WIDTH))
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "" if value is None else str(value)
 
 
 def stop(call_id: CallArgument, yes: Yes = False, as_json: given.Json = False) -> None:

@@ -105,7 +105,7 @@ class Output:
         if title:
             # Not as the table's own: it would be broken at the width of a narrow one.
             self.console.print(f"[bold]{escape(printable(title))}[/]")
-        table = Table(box=None, pad_edge=False)
+        table = Table(box=None, pad_edge=False, show_header=any(columns))
         for number, column in enumerate(columns):
             # What a person copies stays in one line.
             table.add_column(
@@ -149,6 +149,8 @@ def _plain(value: Any) -> Any:
 def _cell(value: Any) -> Any:
     if value is None:
         return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if not isinstance(value, str):
         return value
     # What a file or a provider wrote must not be read as markup.
