@@ -68,6 +68,13 @@ def test_status_loads_nothing_but_the_database(tmp_path: Path) -> None:
     assert said.stderr.endswith("loaded: ['sqlalchemy']"), said.stderr
 
 
+def test_a_command_leaves_one_whole_database_behind(tmp_path: Path) -> None:
+    """Nothing in a write-ahead log, which a copy of the file would lack."""
+    said = run("-m", "campaigns.cli.app", "create", "spring", CAMPAIGNS_HOME=str(tmp_path))
+    assert said.returncode == 0, said.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["campaigns.db", "campaigns.db-turn"]
+
+
 def test_completion_of_a_command_loads_nothing_heavy() -> None:
     program = LOADED.replace("main(sys.argv[1:])", "sys.argv = ['campaigns']; main()")
     said = run("-c", program, _CAMPAIGNS_COMPLETE="complete_bash", COMP_WORDS="campaigns re", COMP_CWORD="1")
