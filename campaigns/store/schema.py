@@ -330,7 +330,6 @@ attempts = sa.Table(
         "workspace",
         "settled_at",
         sqlite_where=UNANALYSED,
-        postgresql_where=UNANALYSED,
     ),
     # The last dials of a campaign, for pausing on refusals.
     sa.Index("ix_attempts_recent", "campaign_id", "claimed_at"),
