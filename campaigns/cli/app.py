@@ -276,7 +276,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def entry() -> None:
     # Modules make half a million objects that live to the end. Looking through them for garbage again and again, and
     # once more at the exit, took a short command a fifth of its time.
-    gc.set_threshold(10_000)
+    gc.set_threshold(50_000)
     atexit.register(gc.freeze)
     sys.exit(main())
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 from typer.exceptions import Abort, Exit, TyperException
 
 from campaigns.domain.errors import CampaignsError
+
+# With --json nothing is drawn.
+if TYPE_CHECKING:
+    from rich.console import Console
 
 #: People's output of commands that also know `--json` goes to standard error then; see `Output`.
 NEEDS_A_PERSON = 3
@@ -54,7 +56,12 @@ class Output:
 
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
-        self.console = Console(stderr=as_json, highlight=False, emoji=False)
+
+    @functools.cached_property
+    def console(self) -> Console:
+        from rich.console import Console
+
+        return Console(stderr=self.as_json, highlight=False, emoji=False)
 
     def document(self, document: Any) -> None:
         """Write the document, a model of `documents`, a list of them, or what is one already as plain values."""
@@ -68,6 +75,8 @@ class Output:
     @property
     def progress_console(self) -> Console:
         """Where a live view is drawn: nowhere with `--quiet`."""
+        from rich.console import Console
+
         return Console(quiet=True) if _quiet else self.console
 
     def note(self, text: str) -> None:
@@ -79,17 +88,17 @@ class Output:
         self.console.print(printable(text), markup=False, soft_wrap=True)
 
     def headline(self, name: str, text: str) -> None:
-        self.console.print(f"[bold]{escape(printable(name))}[/]  {escape(printable(text))}")
+        self.console.print(f"[bold]{_escaped(name)}[/]  {_escaped(text)}")
 
     def spoken(self, speaker: str, words: str) -> None:
         """A line of a conversation."""
         style = "bold cyan" if speaker == "Agent" else "bold"
-        self.console.print(
-            f"[{style}]{escape(f'{speaker:>5}')}[/]:  {escape(printable(words))}", soft_wrap=True
-        )
+        self.console.print(f"[{style}]{_escaped(f'{speaker:>5}')}[/]:  {_escaped(words)}", soft_wrap=True)
 
     def fields(self, document: Any, leave_out: Sequence[str] = ()) -> None:
         """A document as a list of its fields."""
+        from rich.table import Table
+
         table = Table(box=None, pad_edge=False, show_header=False)
         table.add_column(style="dim", no_wrap=True)
         table.add_column(overflow="fold")
@@ -102,14 +111,16 @@ class Output:
 
     def table(self, title: str, columns: list[str], rows: list[list[Any]], whole: Sequence[str] = ()) -> None:
         """whole: columns that are never broken into lines, the others are folded."""
+        from rich.table import Table
+
         if title:
             # Not as the table's own: it would be broken at the width of a narrow one.
-            self.console.print(f"[bold]{escape(printable(title))}[/]")
+            self.console.print(f"[bold]{_escaped(title)}[/]")
         table = Table(box=None, pad_edge=False, show_header=any(columns))
         for number, column in enumerate(columns):
             # What a person copies stays in one line.
             table.add_column(
-                escape(printable(column)),
+                _escaped(column),
                 overflow="fold",
                 no_wrap=number == 0 or column in ("to", "phone", *whole),
             )
@@ -125,6 +136,13 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() or char in "\n\t" else "\ufffd" for char in text)
+
+
+def _escaped(text: str) -> str:
+    """Text that Rich shows as it is."""
+    from rich.markup import escape
+
+    return escape(printable(text))
 
 
 def event_words(event: Mapping[str, Any]) -> str:
@@ -154,7 +172,7 @@ def _cell(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     # What a file or a provider wrote must not be read as markup.
-    style, text = STATE_STYLES.get(value), escape(printable(value))
+    style, text = STATE_STYLES.get(value), _escaped(value)
     return f"[{style}]{text}[/]" if style else text
 
 
