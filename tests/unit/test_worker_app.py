@@ -260,7 +260,7 @@ def test_a_run_that_was_done_paces_and_makes_room_for_the_next(
 
 
 def test_housekeeping_does_all_its_parts(
-    context: SimpleNamespace,
+    context: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done: list[str] = []
     context.store = SimpleNamespace(
@@ -270,8 +270,9 @@ def test_housekeeping_does_all_its_parts(
         reports=SimpleNamespace(fold_tallies=lambda: done.append("tallied")),
     )
     context.clock = SystemClock()
+    monkeypatch.setattr(tasks.results, "look_for_late_analyses", lambda context: done.append("heard"))
     tasks.housekeeping()
-    assert done == ["finished", "expired", "folded", "tallied"]
+    assert done == ["finished", "expired", "folded", "tallied", "heard"]
 
 
 # -- a broker that is away
