@@ -36,6 +36,11 @@ def open_store(settings: Settings) -> Store:
         if settings.database_url:
             remedy = "check CAMPAIGNS_DATABASE_URL and that the server is up"
         raise CampaignsError(f"the database cannot be opened: {str(error.orig).strip()}", remedy) from None
+    except OSError as error:
+        raise CampaignsError(
+            f"the home cannot be written: {error.filename}: {error.strerror}",
+            "check the folder's permissions, or set CAMPAIGNS_HOME to another one",
+        ) from None
     except sqlalchemy.exc.DatabaseError as error:
         where = settings.home / "campaigns.db"
         remedy = f"restore {where} from a copy, or set CAMPAIGNS_HOME to another folder"

@@ -431,6 +431,18 @@ def test_a_database_that_cannot_be_opened(cli: Cli) -> None:
     assert "CAMPAIGNS_HOME" in cli.refused("status")
 
 
+def test_a_home_that_cannot_be_written(cli: Cli) -> None:
+    """As on a file system that is read-only: the lock of the writers cannot be opened."""
+    (cli.home / "campaigns.db-turn").unlink(missing_ok=True)
+    (cli.home / "campaigns.db-turn").mkdir()
+    for command in (("status",), ("create", "fall"), ("dnc", "check")):
+        line = cli.refused(*command)
+        assert "campaigns.db-turn" in line
+        assert "CAMPAIGNS_HOME" in line
+    [check] = [one for one in cli("doctor", "--json").document if one["check"] == "database"]
+    assert (check["result"], "permissions" in check["remedy"]) == ("failure", True)
+
+
 @pytest.mark.parametrize("damage", ["another file", "torn", "cut off"])
 def test_a_database_that_is_none_any_more(cli: Cli, damage: str) -> None:
     database = cli.home / "campaigns.db"
