@@ -1,0 +1,113 @@
+"""Which command says which document."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from campaigns.cli.documents.account import (
+    Agent,
+    AgentDetail,
+    CallDetail,
+    CallLine,
+    Concurrency,
+    PhoneNumber,
+    PhoneNumberDetail,
+    PublishedAgent,
+    ReleasedNumber,
+    RetellOperation,
+    StoppedCall,
+    WebCall,
+)
+from campaigns.cli.documents.campaigns import (
+    Archived,
+    Audit,
+    CampaignState,
+    Deleted,
+    Paused,
+    Reconciliation,
+    Recycled,
+    Released,
+    Resolved,
+    TestCall,
+    Validation,
+)
+from campaigns.cli.documents.figures import CampaignStatus, Export, Figures, ForecastDocument, Run
+from campaigns.cli.documents.installation import Check
+from campaigns.cli.documents.jobs import Job, JobDetail, JobRun, JobState
+from campaigns.cli.documents.lists import (
+    DncAdded,
+    DncExport,
+    DncImport,
+    DncLists,
+    DncNumber,
+    DncRemoved,
+    File,
+    ImportCounts,
+)
+from campaigns.cli.documents.rows import Attempt, Event, Lead
+from campaigns.cli.documents.rules import BlackoutLine, CampaignWindows, EvidenceFile, Explained
+
+#: Command -> its document. `retell OPERATION` is not here: it answers what Retell answers.
+DOCUMENTS: dict[str, Any] = {
+    "run": Run,
+    "create": CampaignState,
+    "validate": Validation,
+    "jobs add": Job,
+    "jobs list": list[Job],
+    "jobs show": JobDetail,
+    "jobs run": JobRun,
+    "jobs pause": JobState,
+    "jobs resume": JobState,
+    "jobs remove": JobState,
+    "import": ImportCounts,
+    "files": list[File],
+    "dnc import": DncImport,
+    "dnc add": DncAdded,
+    "dnc remove": DncRemoved,
+    "dnc check": DncNumber | DncLists,
+    "dnc export": DncExport,
+    "launch": CampaignState,
+    "pause": CampaignState | Paused,
+    "recycle": Recycled,
+    "resume": CampaignState,
+    "cancel": CampaignState,
+    "release": Released,
+    "status": list[CampaignStatus] | CampaignStatus,
+    "leads": list[Lead],
+    "attempts": list[Attempt],
+    "events": list[Event],
+    "export": Export,
+    "report": Figures,
+    "forecast": ForecastDocument,
+    "archive": Archived,
+    "delete": Deleted,
+    "call": TestCall,
+    "reconcile": Reconciliation,
+    "audit": Audit,
+    "resolve": Resolved,
+    "explain": list[Explained],
+    "windows": CampaignWindows,
+    "evidence": EvidenceFile,
+    "blackout add": BlackoutLine,
+    "blackout list": list[BlackoutLine],
+    "blackout remove": BlackoutLine,
+    "calls list": list[CallLine],
+    "calls show": CallDetail,
+    "calls stop": StoppedCall,
+    "concurrency": Concurrency,
+    "numbers": list[PhoneNumber],
+    "numbers list": list[PhoneNumber],
+    "numbers show": PhoneNumberDetail,
+    "numbers buy": PhoneNumber,
+    "numbers import": PhoneNumber,
+    "numbers bind": PhoneNumber,
+    "numbers rename": PhoneNumber,
+    "numbers release": ReleasedNumber,
+    "agents": list[Agent],
+    "agents list": list[Agent],
+    "agents show": AgentDetail,
+    "agents publish": PublishedAgent,
+    "web-call": WebCall,
+    "retell": list[RetellOperation],
+    "doctor": list[Check],
+}
