@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from campaigns.cli import options as given
-from campaigns.cli.documents import BatchLine, BatchWindow
+from campaigns.cli.documents.rows import BatchLine, BatchWindow
 from campaigns.cli.output import Output
 from campaigns.domain.errors import UsageError
 from campaigns.domain.states import WITH_CALL, AttemptState

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from campaigns.compliance import rules_for
+from campaigns.domain.clock import from_ms
 from campaigns.domain.entities import Campaign
 from campaigns.domain.states import FINAL_CAMPAIGN, SLOT_HOLDING, CampaignState
 from campaigns.store import Store, Tally
@@ -90,6 +91,11 @@ class Status:
 def iso(instant: datetime) -> str:
     """An instant for programs: ISO 8601 in UTC with a Z."""
     return instant.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def iso_of(milliseconds: int | None) -> str | None:
+    """The same of a column's value."""
+    return None if milliseconds is None else iso(from_ms(milliseconds))
 
 
 def status(store: Store, campaign: Campaign, now: datetime) -> Status:

@@ -235,7 +235,9 @@ def test_between_batches_nobody_asks_for_the_lines(world: BatchWorld) -> None:
         world.tick(1)
     assert world.engine.ledger.requests["get-concurrency"] == asked
     assert world.states()["dialing"] > 0
-    assert world.store.recovery.overdue_dials(WORKSPACE, 1_000) == [], "nor is a task looked for as a lost dial"
+    assert world.store.recovery.overdue_dials(WORKSPACE, 1_000) == [], (
+        "nor is a task looked for as a lost dial"
+    )
 
 
 # -- what is not known
