@@ -332,7 +332,7 @@ attempts = sa.Table(
     sa.Index("ix_attempts_lead", "lead_id"),
     # Rolling caps: attempts on a number over all campaigns.
     sa.Index("ix_attempts_phone", "workspace", "phone", "dialing_at"),
-    sa.Index("ix_attempts_batch", "batch_id", "state", sqlite_where=_BATCHED, postgresql_where=_BATCHED),
+    sa.Index("ix_attempts_batch", "batch_id", "state", sqlite_where=_BATCHED),
     # Settled without the analysis of a conversation, which may still bring a do-not-call request.
     sa.Index(
         "ix_attempts_unanalysed",
@@ -387,7 +387,7 @@ batches = sa.Table(
     ),
     sa.CheckConstraint("state <> 'not_sent' OR refusal IS NOT NULL", name="not_sent_has_refusal"),
     sa.Index("uq_batches_call", "batch_call_id", unique=True),
-    sa.Index("ix_batches_open", "workspace", "state", sqlite_where=_BATCH_OPEN, postgresql_where=_BATCH_OPEN),
+    sa.Index("ix_batches_open", "workspace", "state", sqlite_where=_BATCH_OPEN),
     sa.Index("ix_batches_campaign", "campaign_id", "claimed_at"),
 )
 

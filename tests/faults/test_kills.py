@@ -37,7 +37,7 @@ def test_sixty_calls_under_kills_and_lost_answers(seen: Seen) -> None:
 def test_two_hundred_calls_in_batches_under_kills(tmp_path: Path) -> None:
     """On a fast clock, since the horizon of a batch is minutes: an attempt that nobody can prove is held in the end."""
     simulator = ("--mean-call", "60", "--concurrency", "6", "--seed", "7",
-                 "--faults", "drop_after=10%,500_after=5%,lag=2s")  # fmt: skip
+                 "--faults", "batch_drop_after=15%,batch_500_after=10%,lag=2s")  # fmt: skip
     clock = {"CAMPAIGNS_CLOCK": f"2026-12-01T15:00:00Z,20,{time.time()}"}
     with rig(tmp_path, simulator, QUICK | clock) as subject:
         write_leads(subject.leads, 200)
