@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from campaigns.store.attempt_rows import AttemptRows
-from campaigns.store.batch_rows import Batch, BatchRows, Load, Task
+from campaigns.store.batch_reads import Batch, Load, Task
+from campaigns.store.batch_rows import BatchRows
 from campaigns.store.campaign_rows import CampaignRows
 from campaigns.store.claim_rows import Claimed, ClaimPlan, ClaimRows, Gate
 from campaigns.store.database import Database, StoreError, Unavailable

@@ -19,7 +19,8 @@ from campaigns.domain.entities import Allowed, Callee, Refused
 from campaigns.domain.fairness import Shares
 from campaigns.domain.pacing import Demand, Group, Segment, Slots, deal
 from campaigns.domain.states import AttemptState, CampaignState, LeadState
-from campaigns.store.batch_rows import load_of, new_batches
+from campaigns.store.batch_reads import load_of
+from campaigns.store.batch_rows import new_batches
 from campaigns.store.database import Database
 from campaigns.store.events import Event, real_ms, record
 from campaigns.store.schema import (
