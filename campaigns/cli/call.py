@@ -43,7 +43,7 @@ def register(app: typer.Typer) -> None:
     app.command("call")(call)
 
 
-@given.campaign_options("agent", "from_numbers", "profile", "windows", "timezone", "region", config=False)
+@given.campaign_options("agents", "from_numbers", "profile", "windows", "timezone", "region", config=False)
 def call(
     number: Annotated[str, typer.Argument(metavar="NUMBER", help="Who is called, E.164.")],
     variables: Annotated[

@@ -8,8 +8,10 @@ from datetime import datetime
 from typing import Any
 
 from campaigns.compliance import rules_for
+from campaigns.domain.clock import from_ms
 from campaigns.domain.entities import Campaign
 from campaigns.domain.states import FINAL_CAMPAIGN, SLOT_HOLDING, CampaignState
+from campaigns.services.callers import none_is_free
 from campaigns.store import Store, Tally
 
 
@@ -121,6 +123,8 @@ def _next_event(store: Store, campaign: Campaign, leads: dict[str, int], now: da
         at, due = min(openings)
         if campaign.end_at is not None and at >= campaign.end_at:
             return NextEvent(campaign.end_at, f"the campaign ends: {leads['pending']:,} waiting leads expire")
+        if at <= now and (hindered := none_is_free(store, campaign, now)) is not None:
+            return NextEvent(None if hindered.until is None else from_ms(hindered.until), hindered.why)
         if at <= now:
             return NextEvent(None, "leads are due: they are dialed as lines become free")
         return NextEvent(at, "a retry is due" if at == due else "a calling window opens")
