@@ -19,6 +19,11 @@ class Interval:
     low: float | None = None
     high: float | None = None
 
+    def __str__(self) -> str:
+        if self.rate is None or self.low is None or self.high is None:
+            return "-"
+        return f"{self.rate:.1%} ({100 * self.low:.1f} to {100 * self.high:.1f})"
+
     def overlaps(self, other: Interval) -> bool:
         """Also where nothing is known of one of them."""
         if self.low is None or self.high is None or other.low is None or other.high is None:
