@@ -73,14 +73,20 @@ def list_numbers(as_json: given.Json = False) -> None:
     if not as_json:
         out.table(
             "Numbers",
-            ["number", "type", "nickname", "outbound agents", "24 hours", "cap", "calls/s", "rests until"],
+            ["number", "type", "nickname", "outbound agents", "24 hours", "cap", "calls/s", "state"],
             [
                 [r.number, r.type, r.nickname, ", ".join(r.outbound_agents), r.used_24h, r.cap,
                  None if r.calls_per_second is None else f"{r.calls_per_second:g}",
-                 f"{r.resting_until}, {r.rest_reason}" if r.resting_until else None]
+                 _state(r)]
                 for r in rows
             ],
         )  # fmt: skip
+
+
+def _state(number: PhoneNumberUse) -> str | None:
+    if not number.owned:
+        return "not the account's"
+    return f"rests until {number.resting_until}: {number.rest_reason}" if number.resting_until else None
 
 
 def _used(settings: Settings, listed: Sequence[Number]) -> list[PhoneNumberUse]:

@@ -250,7 +250,9 @@ class _Gate:
             return
         found = choice(self._store, campaign, self._phone, self._callee.jurisdictions, self._now)
         if isinstance(found, NoneFree):
-            self._blocked("from-number", found.why, None if found.until is None else from_ms(found.until))
+            until = None if found.until is None else from_ms(found.until)
+            says = found.why if until is None else f"{found.why}; the next one at {iso(until)}"
+            self._blocked("from-number", says, until)
             return
         says = f"{found.number}, of {len(numbers)}" if len(numbers) > 1 else found.number
         if found.left is not None:
