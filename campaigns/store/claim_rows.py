@@ -44,9 +44,9 @@ _LONGEST_CAP_MS = 30 * 86_400_000
 
 # Answered from the index alone; the state is a literal, so that the planner sees the partial index's own condition.
 _PROBE = (
-    "SELECT * FROM (SELECT id, next_attempt_at, {rank} AS rank FROM leads WHERE campaign_id = :campaign"
+    "SELECT * FROM (SELECT id, next_attempt_at, line, {rank} AS rank FROM leads WHERE campaign_id = :campaign"
     " AND zones = :zones{n} AND jurisdictions = :places{n} AND priority = :priority{n} AND state = 'pending'"
-    " AND next_attempt_at <= :now ORDER BY next_attempt_at LIMIT :most) AS probe{n}"
+    " AND next_attempt_at <= :now ORDER BY next_attempt_at, line LIMIT :most) AS probe{n}"
 )
 
 #: The gate as a claim asks it: (callee, now, when its number was dialed, whether it is on the do-not-call list).
@@ -57,7 +57,7 @@ Gate = Callable[[Callee, datetime, Sequence[int], bool], Allowed | Refused]
 def _probes(ranks: tuple[int, ...]) -> sa.TextClause:
     """The probe of segments with these ranks, in the order of their ranks."""
     terms = (_PROBE.format(n=n, rank=rank) for n, rank in enumerate(ranks))
-    return sa.text(" UNION ALL ".join(terms) + " ORDER BY rank, next_attempt_at, id LIMIT :most")
+    return sa.text(" UNION ALL ".join(terms) + " ORDER BY rank, next_attempt_at, line, id LIMIT :most")
 
 
 def _in_turns(ranked: Sequence[Sequence[Group]]) -> Iterator[list[tuple[int, Segment]]]:

@@ -337,7 +337,8 @@ class _Staged:
         self._stage = stage
 
     def leads(self, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-        self._stage.add("leads", columns, lambda: rows)
+        assert tuple(columns[:2]) == ("line", "phone")
+        self._stage.add("leads", ("key", *columns), lambda: staging.in_moving_order(rows))
 
     def mends(self, rows: Sequence[Sequence[object]]) -> None:
         self._stage.add("mends", staging.MEND_COLUMNS, lambda: rows)

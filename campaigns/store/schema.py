@@ -239,6 +239,8 @@ leads = sa.Table(
         "jurisdictions",
         "priority",
         "next_attempt_at",
+        # Of those that are equally old the first of the file.
+        "line",
         # SQLite answers from a partial index alone only if that holds the columns of its own condition too.
         "state",
         sqlite_where=sa.text("state = 'pending'"),

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from store_steps import EAST, NOW, Steps, new_lead, phone, plan
 
 from campaigns.domain.states import LeadState
 from campaigns.store import Busy, Reject, Store, staging
+from campaigns.store.schema import leads
 
 
 @pytest.fixture
@@ -65,6 +67,37 @@ def test_an_importer_killed_half_way_in_is_finished_by_the_next(
     assert left_behind(sqlite) == []
     assert [row["variables"]["name"] for row in sqlite.store.reports.leads(campaign_id)][:2] == ["n1", "n2"]
     assert sqlite.store.imports.resume() == ([], [])
+
+
+def test_leads_move_by_area_code_and_are_dialed_by_line(
+    sqlite: Steps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(staging, "_MOST", 20)
+    monkeypatch.setattr(staging, "_FEWEST", 20)
+    campaign_id = sqlite.draft()
+    numbers = [f"+1{(907, 212, 503, 305)[at % 4]}{5_550_000 + at}" for at in range(400)]
+
+    def die(done: int, of: int) -> None:
+        if done > of // 2:
+            raise Killed
+
+    def enter() -> None:
+        with sqlite.store.imports.writer(campaign_id, NOW, die) as writer:
+            writer.begin("list.csv", "0" * 64, 100, ["phone"], "test")
+            for start in range(0, 400, 150):
+                some = numbers[start : start + 150]
+                writer.add_leads([new_lead(start + at + 2, number) for at, number in enumerate(some)])
+            writer.finish({"rows": 400})
+
+    with pytest.raises(Killed):
+        enter()
+    moved = [row["phone"][2:5] for row in sqlite.rows(sa.select(leads.c.phone).order_by(leads.c.id))]
+    assert moved == sorted(moved)
+    assert len(moved) >= 190
+    sqlite.store.imports.resume()
+    assert sqlite.store.campaigns.launch(campaign_id, NOW)
+    claimed = sqlite.claim(plan(campaign_id), ceiling=400).attempt_ids
+    assert [sqlite.attempt_row(one)["phone"] for one in claimed] == numbers
 
 
 def test_an_importer_killed_before_the_decision_leaves_nothing(sqlite: Steps) -> None:

@@ -1,4 +1,4 @@
-"""Calls that were settled before their analysis came are found by an index: it may bring a do-not-call request."""
+"""Late analyses are found by an index; leads that are equally old are dialed in the order of their file."""
 
 from __future__ import annotations
 
@@ -11,9 +11,19 @@ branch_labels = None
 depends_on = None
 
 _UNANALYSED = sa.text("state = 'settled' AND analysis IS NULL AND duration_ms > 0")
+_PENDING = sa.text("state = 'pending'")
 
 
 def upgrade() -> None:
+    op.drop_index("ix_leads_due", table_name="leads")
+    op.create_index(
+        "ix_leads_due",
+        "leads",
+        ["campaign_id", "zones", "jurisdictions", "priority", "next_attempt_at", "line", "state"],
+        unique=False,
+        sqlite_where=_PENDING,
+        postgresql_where=_PENDING,
+    )
     op.create_index(
         "ix_attempts_unanalysed",
         "attempts",
