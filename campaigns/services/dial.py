@@ -89,7 +89,7 @@ def dial(context: Context, attempt_id: str, awake: Callable[[], float] = awake_s
         return waited
     started = awake()
     now = context.clock.now()
-    answer = _gate(context, order, now)
+    answer = _number_is_busy(order, now) or _gate(context, order, now)
     if isinstance(answer, GateRefused):
         held = answer.next_at is None and answer.code != "suppressed"
         hold = (answer.code, remedy_for(answer)) if held else None
@@ -184,6 +184,15 @@ def _take_turn(context: Context, order: DialOrder) -> DialResult | None:
     return None
 
 
+def _number_is_busy(order: DialOrder, now: datetime) -> GateRefused | None:
+    """Whether its from-number has begun to rest since the claim, or is above a cap that was lowered."""
+    at = to_ms(now)
+    if order.caller.usable(at):
+        return None
+    # At once: another number may be free, and the claim knows which.
+    return GateRefused("number_not_free", now, none_free([order.caller], at).why)
+
+
 def _gate(context: Context, order: DialOrder, now: datetime) -> Evidence | GateRefused:
     """The gate right before the POST; what it let the dial through on, for the record."""
     if order.campaign_state != CampaignState.RUNNING:
@@ -191,9 +200,6 @@ def _gate(context: Context, order: DialOrder, now: datetime) -> Evidence | GateR
     ends_at = order.options.ends_at()
     if ends_at is not None and ends_at <= now:
         return GateRefused("campaign_ended", now, "the campaign's end has come")
-    if not order.caller.usable(to_ms(now)):
-        # At once: another number may be free, and the claim knows which.
-        return GateRefused("number_not_free", now, none_free([order.caller], to_ms(now)).why)
     rules = rules_for(order.options.profile, order.options.windows, context.store.evidence.blackouts())
     answer = may_call(order.callee, now, rules, order.dialed_ms, order.suppressed)
     return answer if isinstance(answer, GateRefused) else evidence_of(order, answer, rules, now)
