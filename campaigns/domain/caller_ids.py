@@ -81,10 +81,10 @@ class Caller:
             frees_at=oldest + CAP_WINDOW_MS if full and oldest is not None else None,
         )
 
-    def after_use(self, now: int) -> Caller:
-        """What it is once an attempt more is written."""
-        left = None if self.left is None else self.left - 1
-        return replace(self, last_at=now, left=left, taken=self.taken + 1)
+    def after_use(self, now: int, uses: int = 1) -> Caller:
+        """What it is once so many attempts more are written."""
+        left = None if self.left is None else self.left - uses
+        return replace(self, last_at=now, left=left, taken=self.taken + uses)
 
 
 @dataclass(frozen=True, slots=True)

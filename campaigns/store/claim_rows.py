@@ -451,21 +451,32 @@ class _Pools:
         """Lead -> number. Leads for which none is left are left out, and wait."""
         if not rows:
             return {}
-        called = [row.id for row in rows if row.last_attempt_at is not None] if len(plan.callers) > 1 else []
+        pool = {caller.number: caller for caller in self._of(plan)}
+        if len(pool) == 1:
+            [(number, only)] = pool.items()
+            found = {} if not only.usable(self._at) else {row.id: number for row in rows[: only.left]}
+        else:
+            found = self._chosen_among(pool, rows)
+        # They count for the other campaigns of this claim, whatever their own cap.
+        for number, uses in Counter(found.values()).items():
+            for key, caller in self._callers.items():
+                if key[0] == number:
+                    self._callers[key] = caller.after_use(self._at, uses)
+        return found
+
+    def _chosen_among(self, pool: dict[str, Caller], rows: Sequence[sa.Row[Any]]) -> dict[int, str]:
+        called = [row.id for row in rows if row.last_attempt_at is not None]
         before: dict[int, str] = {}
         if called:
             before = dict(self._connection.execute(_CALLED_FROM, {"ids": called}).all())
         found: dict[int, str] = {}
         for row in rows:
             places = row.jurisdictions.split("|")
-            answer = choose(self._of(plan), row.phone, places, before.get(row.id), self._at)
+            answer = choose(list(pool.values()), row.phone, places, before.get(row.id), self._at)
             if isinstance(answer, NoneFree):
                 break
             found[row.id] = answer.number
-            # Of all campaigns, whatever their own cap.
-            for key, caller in self._callers.items():
-                if key[0] == answer.number:
-                    self._callers[key] = caller.after_use(self._at)
+            pool[answer.number] = answer.after_use(self._at)
         return found
 
 
