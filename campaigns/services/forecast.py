@@ -141,6 +141,8 @@ def _rates(
     callers = pool(campaign.options, store.numbers.known(campaign.workspace))
     if (cps := pool_cps(campaign.options, callers)) is not None:
         possible = min(possible, cps)
+    if campaign.options.number_cap is not None:
+        assumed.append("numbers: enough of them, their cap in 24 hours is not reckoned with")
     pace = _pace(store, campaign, now)
     if pace is None or campaign.state != CampaignState.RUNNING:
         if pace is None:

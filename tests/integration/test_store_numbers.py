@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from fractions import Fraction
 
@@ -187,3 +188,22 @@ def test_a_lead_keeps_its_agent(steps: Steps) -> None:
     turned = (AGENTS[1], AGENTS[0], Variant("agent_c"))
     again = steps.claim(plan(campaign_id, agents=turned)).attempt_ids
     assert {steps.attempt_row(a)["phone"]: steps.attempt_row(a)["agent_id"] for a in again} == agents
+
+
+def test_shares_hold_with_several_workers_that_claim_at_once(steps: Steps) -> None:
+    campaign_id = steps.campaign("spring", *map(phone, range(60)))
+
+    def work(_: int) -> list[str]:
+        found: list[str] = []
+        for _ in range(4):
+            found += steps.claim(
+                plan(campaign_id, agents=AGENTS, callers=PLAIN, number_cap=9, room=2)
+            ).attempt_ids
+        return found
+
+    with ThreadPoolExecutor(4) as pool:
+        claimed = [attempt_id for ids in pool.map(work, range(4)) for attempt_id in ids]
+    agents = [steps.attempt_row(attempt_id)["agent_id"] for attempt_id in claimed]
+    assert abs(agents.count("agent_a") - len(agents) * 2 / 3) < 1
+    assert len(claimed) == 27, "three numbers of nine calls each"
+    assert counts(steps, claimed) == [9, 9, 9]
