@@ -36,6 +36,18 @@ def open_store(settings: Settings) -> Store:
         if settings.database_url:
             remedy = "check CAMPAIGNS_DATABASE_URL and that the server is up"
         raise CampaignsError(f"the database cannot be opened: {str(error.orig).strip()}", remedy) from None
+    except OSError as error:
+        raise CampaignsError(
+            f"the home cannot be written: {error.filename}: {error.strerror}",
+            "check the folder's permissions, or set CAMPAIGNS_HOME to another one",
+        ) from None
+    except sqlalchemy.exc.DatabaseError as error:
+        where = settings.home / "campaigns.db"
+        remedy = f"restore {where} from a copy, or set CAMPAIGNS_HOME to another folder"
+        if settings.database_url:
+            remedy = "check CAMPAIGNS_DATABASE_URL and what its user may do"
+        words = str(error.orig).strip().splitlines()[0]
+        raise CampaignsError(f"the database cannot be used: {words}", remedy) from None
     except sqlalchemy.exc.ArgumentError:
         raise CampaignsError(
             "CAMPAIGNS_DATABASE_URL cannot be read", "write it as postgresql://user:password@host/database"

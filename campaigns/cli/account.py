@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from campaigns.cli import options as given
-from campaigns.cli.documents import Concurrency
+from campaigns.cli.documents.account import Concurrency
 from campaigns.cli.output import Output
 from campaigns.runtime import open_retell, open_store
 from campaigns.settings import load_settings

@@ -9,7 +9,7 @@ import typer
 from pydantic import BaseModel, ValidationError
 
 from campaigns.cli import options as given
-from campaigns.cli.documents import Agent, AgentDetail, PublishedAgent, WebCall
+from campaigns.cli.documents.account import Agent, AgentDetail, PublishedAgent, WebCall
 from campaigns.cli.output import Output
 from campaigns.domain.clock import from_ms
 from campaigns.domain.errors import CampaignsError

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from campaigns.cli import options as given
-from campaigns.cli.documents import Reconciliation
+from campaigns.cli.documents.campaigns import Reconciliation
 from campaigns.cli.output import NEEDS_A_PERSON, Output
 from campaigns.cli.workspace import retell_of
 from campaigns.domain.errors import CampaignsError, UsageError
@@ -113,7 +113,8 @@ def resolve(
     found = store.recovery.unresolved(attempt)
     if found is None:
         raise CampaignsError(
-            f"{attempt} is not an unresolved attempt", "see `campaigns status NAME` for those there are"
+            f"{attempt} is not an unresolved attempt",
+            "`campaigns attempts NAME --state unresolved` lists them",
         )
     campaign = store.campaigns.get(found[0])
     if campaign is None:

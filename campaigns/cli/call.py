@@ -15,8 +15,9 @@ from typing import Annotated
 
 import typer
 
+from campaigns.cli import campaign_options as asked
 from campaigns.cli import options as given
-from campaigns.cli.documents import TestCall
+from campaigns.cli.documents.campaigns import TestCall
 from campaigns.cli.drafts import new_campaign
 from campaigns.cli.output import Output
 from campaigns.cli.steering import start
@@ -43,7 +44,7 @@ def register(app: typer.Typer) -> None:
     app.command("call")(call)
 
 
-@given.campaign_options("agents", "from_numbers", "profile", "windows", "timezone", "region", config=False)
+@asked.campaign_options("agents", "from_numbers", "profile", "windows", "timezone", "region", config=False)
 def call(
     number: Annotated[str, typer.Argument(metavar="NUMBER", help="Who is called, E.164.")],
     variables: Annotated[
@@ -52,7 +53,7 @@ def call(
     ] = None,
     as_json: given.Json = False,
     *,
-    changes: given.Changes,
+    changes: asked.Changes,
 ) -> None:
     """Make one test call, now or never: do-not-call, calling window, caps and records are those of a campaign.
 

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
 
 from campaigns.cli import options as given
+from campaigns.cli.completion import campaign_names
 from campaigns.cli.confirm import Yes, confirm
-from campaigns.cli.documents import CallDetail, CallLine, StoppedCall
-from campaigns.cli.output import Output
+from campaigns.cli.documents.account import CallDetail, CallLine, StoppedCall
+from campaigns.cli.output import Output, short
 from campaigns.cli.workspace import retell_of
-from campaigns.domain.clock import from_ms
 from campaigns.domain.errors import CampaignsError
-from campaigns.retell import Call
+from campaigns.retell import Call, RetellClient
 from campaigns.runtime import open_retell, open_store
-from campaigns.services.report import iso
-from campaigns.settings import load_settings
+from campaigns.services.report import iso_of
+from campaigns.settings import Settings, load_settings
 
 CallArgument = Annotated[str, typer.Argument(metavar="CALL_ID", help="The call's id, as call_abc123.")]
 #: States in which nobody is on the line any more.
@@ -43,7 +45,13 @@ def calls() -> None:
 
 def list_calls(
     campaign: Annotated[
-        str | None, typer.Option("--campaign", metavar="NAME", help="Only the calls of that campaign.")
+        str | None,
+        typer.Option(
+            "--campaign",
+            metavar="NAME",
+            help="Only the calls of that campaign.",
+            autocompletion=campaign_names,
+        ),
     ] = None,
     limit: Annotated[
         int, typer.Option("--limit", metavar="N", help="At most so many.", min=1, max=100_000)
@@ -68,7 +76,7 @@ def list_calls(
     if not as_json:
         columns = ["call", "started", "to", "seconds", "ended by"]
         shown = [
-            [row.call_id, (row.started_at or "")[5:16].replace("T", " "), row.to_number, row.duration_seconds,
+            [row.call_id, short(row.started_at), row.to_number, row.duration_seconds,
              row.disconnection_reason or row.status]
             for row in rows
         ]  # fmt: skip
@@ -78,7 +86,7 @@ def list_calls(
 def _line(call: Call) -> dict[str, Any]:
     return {
         "call_id": call.call_id,
-        "started_at": _instant(call.start_timestamp),
+        "started_at": iso_of(call.start_timestamp),
         "status": call.call_status,
         "direction": call.direction,
         "from_number": call.from_number,
@@ -90,8 +98,13 @@ def _line(call: Call) -> dict[str, Any]:
     }
 
 
-def _instant(milliseconds: int | None) -> str | None:
-    return None if milliseconds is None else iso(from_ms(milliseconds))
+@contextmanager
+def _found(settings: Settings, call_id: str) -> Iterator[tuple[RetellClient, Call, dict[str, Any]]]:
+    """The account that a call belongs to, the call, and what our rows know of it: {} where it is not ours."""
+    store = open_store(settings)
+    ours = store.reports.call(call_id) or {}
+    with retell_of(settings, store, ours.get("workspace", settings.workspace)) as retell:
+        yield retell, retell.get_call(call_id), ours
 
 
 def show(call_id: CallArgument, as_json: given.Json = False) -> None:
@@ -100,34 +113,35 @@ def show(call_id: CallArgument, as_json: given.Json = False) -> None:
     Example: campaigns calls show call_abc123
     """
     settings, out = load_settings(), Output(as_json)
-    store = open_store(settings)
-    ours = store.reports.call(call_id)
-    with retell_of(settings, store, ours["workspace"] if ours else settings.workspace) as retell:
-        call = retell.get_call(call_id)
+    with _found(settings, call_id) as (_, call, ours):
+        detail = _detail(call, ours)
+    out.document(detail)
+    if not as_json:
+        _tell(out, detail)
+
+
+def _detail(call: Call, ours: Mapping[str, Any]) -> CallDetail:
     analysis = call.call_analysis
-    detail = CallDetail(
+    return CallDetail(
         **_line(call),
-        ended_at=_instant(call.end_timestamp),
+        ended_at=iso_of(call.end_timestamp),
         agent_version=call.agent_version,
         analysis=None if analysis is None else analysis.model_dump(mode="json", exclude_none=True),
         transcript=call.transcript,
         recording_url=call.recording_url,
-        campaign=ours["campaign"] if ours else None,
-        lead_line=ours["line"] if ours else None,
-        attempt=ours["attempt"] if ours else None,
-        attempt_state=ours["state"] if ours else None,
-        outcome=ours["outcome"] if ours else None,
+        campaign=ours.get("campaign"),
+        lead_line=ours.get("line"),
+        attempt=ours.get("attempt"),
+        attempt_state=ours.get("state"),
+        outcome=ours.get("outcome"),
     )
-    out.document(detail)
-    if not as_json:
-        _tell(out, detail)
 
 
 def _tell(out: Output, call: CallDetail) -> None:
     out.fields(call, leave_out=("analysis", "transcript"))
     analysis = dict(call.analysis or {})
     extracted = analysis.pop("custom_analysis_data", None) or {}
-    rows = [[name.replace("_", " "), _text(value)] for name, value in [*analysis.items(), *extracted.items()]]
+    rows = [[name.replace("_", " "), value] for name, value in [*analysis.items(), *extracted.items()]]
     if rows:
         out.table("Analysis", ["", ""], rows)
     if not call.transcript:
@@ -142,22 +156,13 @@ def _tell(out: Output, call: CallDetail) -> None:
             out.line(textwrap.fill(line, _WIDTH))
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "" if value is None else str(value)
-
-
 def stop(call_id: CallArgument, yes: Yes = False, as_json: given.Json = False) -> None:
     """Hang up a call in progress.
 
     Example: campaigns calls stop call_abc123
     """
     settings, out = load_settings(), Output(as_json)
-    store = open_store(settings)
-    ours = store.reports.call(call_id)
-    with retell_of(settings, store, ours["workspace"] if ours else settings.workspace) as retell:
-        call = retell.get_call(call_id)
+    with _found(settings, call_id) as (retell, call, _):
         if call.call_status in _OVER:
             raise CampaignsError(
                 f"{call_id} is over already: {call.disconnection_reason or call.call_status}",

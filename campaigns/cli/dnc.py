@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from campaigns.cli import campaign_options as asked
 from campaigns.cli import options as given
 from campaigns.cli.import_bar import import_bar
 from campaigns.cli.output import Output
@@ -51,8 +52,8 @@ def import_numbers(
         typer.Option("--as-of", metavar="DATE", help="The day the list's data is of; default today."),
     ] = None,
     expires: Expires = None,
-    region: given.Region = None,
-    mapping: given.Map = None,
+    region: asked.Region = None,
+    mapping: asked.Map = None,
     as_json: given.Json = False,
 ) -> None:
     """Put every number of a file on the list.
@@ -62,7 +63,7 @@ def import_numbers(
     settings, out = load_settings(), Output(as_json)
     now = settings.clock().now()
     name = source or file.stem
-    fields = given.changes(mapping=mapping, region=region).over(CampaignOptions())
+    fields = asked.changes(mapping=mapping, region=region).over(CampaignOptions())
     with import_bar(out, file.name) as bar:
         summary = import_list(
             open_store(settings),
@@ -92,7 +93,7 @@ def add(
     reason: Reason = None,
     source: Source = None,
     expires: Expires = None,
-    region: given.Region = None,
+    region: asked.Region = None,
     as_json: given.Json = False,
 ) -> None:
     """Put numbers on the list; their queued leads end as suppressed.
@@ -100,7 +101,8 @@ def add(
     Example: campaigns dnc add +12125550123 --reason "asked by mail"
     """
     settings, out = load_settings(), Output(as_json)
-    phones = [number_of(number, region or "US") for number in numbers]
+    country = asked.region_of(region)
+    phones = [number_of(number, country) for number in numbers]
     new = open_store(settings).suppressions.suppress(
         phones,
         source or "operator",
@@ -117,7 +119,7 @@ def add(
 def remove(
     number: Annotated[str, typer.Argument(metavar="NUMBER", help="A phone number.")],
     reason: Reason = None,
-    region: given.Region = None,
+    region: asked.Region = None,
     as_json: given.Json = False,
 ) -> None:
     """Take a number off the list, for a reason that is recorded. Leads that were suppressed stay so.
@@ -127,7 +129,7 @@ def remove(
     settings, out = load_settings(), Output(as_json)
     if not (reason or "").strip():
         raise UsageError("a number is taken off the list for a reason only", "say it with --reason TEXT")
-    phone = number_of(number, region or "US")
+    phone = number_of(number, asked.region_of(region))
     store = open_store(settings)
     gone = store.suppressions.remove(phone, str(reason), given.operator(), settings.clock().now())
     if gone is None:
@@ -143,7 +145,7 @@ def check(
     number: Annotated[
         str | None, typer.Argument(metavar="[NUMBER]", help="A phone number; without it the whole list.")
     ] = None,
-    region: given.Region = None,
+    region: asked.Region = None,
     as_json: given.Json = False,
 ) -> None:
     """Whether a number is on the list and what the record says of it; or which lists there are.
@@ -151,6 +153,7 @@ def check(
     Example: campaigns dnc check +12125550123
     """
     settings, out = load_settings(), Output(as_json)
+    country = asked.region_of(region)
     store, now = open_store(settings), settings.clock().now()
     if number is None:
         counts = store.suppressions.counts()
@@ -169,7 +172,7 @@ def check(
             out.line(f"warning: {warning}")
         out.document({"sources": counts, "lists": [_event(e) for e in lists], "warnings": warnings})
         return
-    phone = number_of(number, region or "US")
+    phone = number_of(number, country)
     entry, history = check_number(store, phone)
     if entry is None:
         out.line(f"{phone} is not on the do-not-call list")
@@ -203,7 +206,13 @@ def export(
     Example: campaigns dnc export listed.csv
     """
     settings, out = load_settings(), Output(as_json)
-    count = export_list(open_store(settings), path, source)
+    store = open_store(settings)
+    known = store.suppressions.counts()
+    if source is not None and source not in known:
+        raise CampaignsError(
+            f"no number is listed from {source!r}", f"there are: {', '.join(known) or 'no numbers at all'}"
+        )
+    count = export_list(store, path, source)
     out.line(f"{count:,} numbers in {path}")
     out.document({"numbers": count, "file": str(path)})
 

@@ -15,7 +15,7 @@ import httpx
 import typer
 
 from campaigns.cli import options as given
-from campaigns.cli.documents import Check
+from campaigns.cli.documents.installation import Check
 from campaigns.cli.output import NEEDS_A_PERSON, Output
 from campaigns.compliance import NOT_LEGAL_ADVICE, the_book, tzdata_date, tzdata_version
 from campaigns.domain.errors import CampaignsError, UsageError

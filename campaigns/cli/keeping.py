@@ -9,7 +9,7 @@ import typer
 
 from campaigns.cli import options as given
 from campaigns.cli.confirm import Yes, confirm
-from campaigns.cli.documents import Archived, Deleted
+from campaigns.cli.documents.campaigns import Archived, Deleted
 from campaigns.cli.output import Output
 from campaigns.domain.errors import CampaignsError, UsageError
 from campaigns.runtime import clock_of, open_store

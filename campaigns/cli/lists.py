@@ -9,7 +9,9 @@ from typing import Annotated
 
 import typer
 
+from campaigns.cli import campaign_options as asked
 from campaigns.cli import options as given
+from campaigns.cli.completion import campaign_names
 from campaigns.cli.drafts import new_campaign
 from campaigns.cli.import_bar import import_bar
 from campaigns.cli.output import NEEDS_A_PERSON, Output
@@ -35,7 +37,10 @@ def register(app: typer.Typer) -> None:
 def import_leads(
     file: given.LeadFileArgument,
     campaign: Annotated[
-        str | None, typer.Option("--campaign", metavar="N", help="Campaign; made as a draft if new.")
+        str | None,
+        typer.Option(
+            "--campaign", metavar="N", help="Campaign; made as a draft if new.", autocompletion=campaign_names
+        ),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would happen, change nothing.")
@@ -43,9 +48,9 @@ def import_leads(
     rejects: Annotated[
         Path | None, typer.Option("--rejects", metavar="OUT.csv", help="Rejected rows.")
     ] = None,
-    mapping: given.Map = None,
-    timezone: given.Timezone = None,
-    region: given.Region = None,
+    mapping: asked.Map = None,
+    timezone: asked.Timezone = None,
+    region: asked.Region = None,
     encoding: Annotated[
         str | None, typer.Option("--encoding", metavar="NAME", help="As utf-8, cp1252; default: recognised.")
     ] = None,
@@ -76,7 +81,7 @@ def import_leads(
     name = campaign or f"dry run {uuid.uuid4().hex[:8]}"
     store = open_store(settings)
     found = store.campaigns.by_name(name)
-    changes = given.changes(mapping=mapping, timezone=timezone, region=region)
+    changes = asked.changes(mapping=mapping, timezone=timezone, region=region)
     wanted = changes.over(found.options if found else CampaignOptions())
     made = found or new_campaign(store, settings, name, wanted)
     read_as = ReadOptions(

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from campaigns.cli import options as given
 from campaigns.cli.confirm import Yes, confirm
-from campaigns.cli.documents import PhoneNumber, PhoneNumberDetail, PhoneNumberUse, ReleasedNumber
+from campaigns.cli.documents.account import PhoneNumber, PhoneNumberDetail, PhoneNumberUse, ReleasedNumber
 from campaigns.cli.output import Output
 from campaigns.domain.caller_ids import cps_of
 from campaigns.domain.entities import CampaignOptions

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any, TextIO
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TextIO
 
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 from typer.exceptions import Abort, Exit, TyperException
 
 from campaigns.domain.errors import CampaignsError
+
+# With --json nothing is drawn.
+if TYPE_CHECKING:
+    from rich.console import Console
 
 #: People's output of commands that also know `--json` goes to standard error then; see `Output`.
 NEEDS_A_PERSON = 3
@@ -54,7 +56,12 @@ class Output:
 
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
-        self.console = Console(stderr=as_json, highlight=False, emoji=False)
+
+    @functools.cached_property
+    def console(self) -> Console:
+        from rich.console import Console
+
+        return Console(stderr=self.as_json, highlight=False, emoji=False)
 
     def document(self, document: Any) -> None:
         """Write the document, a model of `documents`, a list of them, or what is one already as plain values."""
@@ -68,6 +75,8 @@ class Output:
     @property
     def progress_console(self) -> Console:
         """Where a live view is drawn: nowhere with `--quiet`."""
+        from rich.console import Console
+
         return Console(quiet=True) if _quiet else self.console
 
     def note(self, text: str) -> None:
@@ -79,17 +88,17 @@ class Output:
         self.console.print(printable(text), markup=False, soft_wrap=True)
 
     def headline(self, name: str, text: str) -> None:
-        self.console.print(f"[bold]{escape(printable(name))}[/]  {escape(printable(text))}")
+        self.console.print(f"[bold]{_escaped(name)}[/]  {_escaped(text)}")
 
     def spoken(self, speaker: str, words: str) -> None:
         """A line of a conversation."""
         style = "bold cyan" if speaker == "Agent" else "bold"
-        self.console.print(
-            f"[{style}]{escape(f'{speaker:>5}')}[/]:  {escape(printable(words))}", soft_wrap=True
-        )
+        self.console.print(f"[{style}]{_escaped(f'{speaker:>5}')}[/]:  {_escaped(words)}", soft_wrap=True)
 
     def fields(self, document: Any, leave_out: Sequence[str] = ()) -> None:
         """A document as a list of its fields."""
+        from rich.table import Table
+
         table = Table(box=None, pad_edge=False, show_header=False)
         table.add_column(style="dim", no_wrap=True)
         table.add_column(overflow="fold")
@@ -102,14 +111,16 @@ class Output:
 
     def table(self, title: str, columns: list[str], rows: list[list[Any]], whole: Sequence[str] = ()) -> None:
         """whole: columns that are never broken into lines, the others are folded."""
+        from rich.table import Table
+
         if title:
             # Not as the table's own: it would be broken at the width of a narrow one.
-            self.console.print(f"[bold]{escape(printable(title))}[/]")
-        table = Table(box=None, pad_edge=False)
+            self.console.print(f"[bold]{_escaped(title)}[/]")
+        table = Table(box=None, pad_edge=False, show_header=any(columns))
         for number, column in enumerate(columns):
             # What a person copies stays in one line.
             table.add_column(
-                escape(printable(column)),
+                _escaped(column),
                 overflow="fold",
                 no_wrap=number == 0 or column in ("to", "phone", *whole),
             )
@@ -127,6 +138,28 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() or char in "\n\t" else "\ufffd" for char in text)
 
 
+def _escaped(text: str) -> str:
+    """Text that Rich shows as it is."""
+    from rich.markup import escape
+
+    return escape(printable(text))
+
+
+def event_words(event: Mapping[str, Any]) -> str:
+    """What changed in an event of the database, numbers masked."""
+    from campaigns.logs import mask
+
+    which = {"lead": f"lead {event['lead_id']}", "attempt": f"attempt {str(event['attempt_id'])[:8]}"}
+    way = f"{event['from_state']} > {event['to_state']}" if event["from_state"] else event["to_state"]
+    why = f"  {mask(event['detail'])}" if event["detail"] else ""
+    return f"{which.get(event['subject'], event['subject'])}  {way}{why}"
+
+
+def short(instant: str | None) -> str:
+    """Month, day and minute of an instant as `iso` writes it: what fits into a table."""
+    return "" if instant is None else instant[5:16].replace("T", " ")
+
+
 def _plain(value: Any) -> Any:
     return value.model_dump(mode="json", exclude_unset=True)
 
@@ -134,10 +167,12 @@ def _plain(value: Any) -> Any:
 def _cell(value: Any) -> Any:
     if value is None:
         return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if not isinstance(value, str):
         return value
     # What a file or a provider wrote must not be read as markup.
-    style, text = STATE_STYLES.get(value), escape(printable(value))
+    style, text = STATE_STYLES.get(value), _escaped(value)
     return f"[{style}]{text}[/]" if style else text
 
 
@@ -152,6 +187,8 @@ def errors_to(stream: TextIO, command: Callable[[], Any]) -> int:
         return _tell(stream, "stopped by Ctrl-C", "", 1)
     except TyperException as error:
         code = int(getattr(error, "exit_code", 2))
+        if not error.format_message():
+            return code  # a group without a command: its help was shown
         return _tell(stream, error.format_message().rstrip("."), "see --help" if code == 2 else "", code)
     except CampaignsError as error:
         return _tell(stream, str(error), error.remedy, error.exit_code)

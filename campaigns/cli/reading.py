@@ -8,9 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from campaigns.cli import options as given
+from campaigns.cli.completion import campaign_names
 from campaigns.cli.output import NEEDS_A_PERSON, Output
 from campaigns.runtime import clock_of, open_store
-from campaigns.services.jobs import failing
 from campaigns.services.report import Status, iso, status, statuses
 from campaigns.settings import load_settings
 
@@ -22,7 +22,8 @@ def register(app: typer.Typer) -> None:
 
 def show_status(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="One campaign; without it all.")
+        str | None,
+        typer.Argument(metavar="[NAME]", help="One campaign; without it all.", autocompletion=campaign_names),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Archived campaigns as well.")] = False,
     as_json: given.Json = False,
@@ -52,18 +53,14 @@ def show_status(
         ]  # fmt: skip
         columns = ["campaign", "state", "leads", "pending", "in flight", "reached", "held", "next"]
         out.table("Campaigns", columns, rows)
-    failed = failing(store)
+    failed = store.jobs.failing()
     for job, run in failed:
         out.line(f"job {job.name} failed at {iso(run.due_at)}: {run.message}")
     raise typer.Exit(NEEDS_A_PERSON if failed or any(one.needs_a_person for one in everyone) else 0)
 
 
 def show_one(out: Output, current: Status) -> None:
-    campaign = current.campaign
-    out.headline(campaign.name, state_of(current))
-    out.table(
-        "Leads", ["state", "leads"], [[state, count] for state, count in current.leads.items() if count]
-    )
+    show_leads(out, current)
     if current.outcomes:
         out.table(
             "Outcomes", ["outcome", "calls"], [[name, count] for name, count in current.outcomes.items()]
@@ -77,10 +74,13 @@ def show_one(out: Output, current: Status) -> None:
     out.line(f"next: {current.next_event.what}" + (f" at {iso(at)}" if at else ""))
 
 
-def state_of(current: Status) -> str:
-    """The campaign's state, with its reason."""
-    reason = current.campaign.reason
-    return current.campaign.state.value + (f": {reason}" if reason else "")
+def show_leads(out: Output, current: Status) -> None:
+    """The campaign's name and state, and its leads by state."""
+    campaign = current.campaign
+    out.headline(campaign.name, campaign.state.value + (f": {campaign.reason}" if campaign.reason else ""))
+    out.table(
+        "Leads", ["state", "leads"], [[state, count] for state, count in current.leads.items() if count]
+    )
 
 
 def show_trouble(out: Output, current: Status) -> None:
@@ -116,8 +116,9 @@ def export(
     target = out_path or Path(f"{name}-results.csv".replace("/", "_"))
     written = export_results(store, campaign, target)
     document: dict[str, Any] = {"results": str(target), "rows": written}
-    out.line(f"{target}: {written:,} leads")
     if rejects is not None:
         document |= {"rejects": str(rejects), "rejected_rows": export_rejects(store, campaign, rejects)}
+    out.line(f"{target}: {written:,} leads")
+    if rejects is not None:
         out.line(f"{rejects}: {document['rejected_rows']:,} rejected rows")
     out.document(document)

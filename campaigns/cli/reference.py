@@ -11,7 +11,8 @@ from typing import Any, Union, get_args, get_origin
 import typer
 
 from campaigns.cli.app import PANELS, app
-from campaigns.cli.documents import DOCUMENTS, Document
+from campaigns.cli.documents.base import Document
+from campaigns.cli.documents.table import DOCUMENTS
 from campaigns.retell.operations import OPERATIONS, Danger
 
 _HEAD = """# Command reference

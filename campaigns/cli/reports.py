@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 
 from campaigns.cli import options as given
-from campaigns.cli.documents import ForecastDocument
+from campaigns.cli.documents.figures import ForecastDocument
 from campaigns.cli.output import Output
-from campaigns.cli.reading import show_trouble, state_of
-from campaigns.cli.watch import done_words
+from campaigns.cli.reading import show_leads, show_trouble
+from campaigns.cli.view import done_words
 from campaigns.runtime import clock_of, open_store
 from campaigns.services.figures import WEEKDAYS, Report, Share
 from campaigns.services.figures import report as sum_up
@@ -20,6 +20,7 @@ from campaigns.services.forecast import Forecast
 from campaigns.services.forecast import forecast as foretell
 from campaigns.services.report import iso
 from campaigns.services.variants import comparison
+from campaigns.services.words import money, percent
 from campaigns.settings import load_settings
 
 
@@ -74,10 +75,7 @@ def report(
 def show_report(out: Output, found: Report) -> None:
     """The figures for people."""
     current, tally = found.status, found.status.tally
-    out.headline(current.campaign.name, state_of(current))
-    out.table(
-        "Leads", ["state", "leads"], [[state, count] for state, count in current.leads.items() if count]
-    )
+    show_leads(out, current)
     total = sum(current.outcomes.values())
     out.table(
         "Outcomes",
@@ -90,17 +88,17 @@ def show_report(out: Output, found: Report) -> None:
         [
             [
                 "penetration",
-                f"{_percent(found.penetration)}, {tally.dialed:,} of {found.leads:,} leads dialed",
+                f"{percent(found.penetration)}, {tally.dialed:,} of {found.leads:,} leads dialed",
             ],
-            ["contact rate", f"{_percent(found.contact_rate)}, {tally.contacted:,} of those dialed"],
-            ["success rate", f"{_percent(found.success_rate)}, {tally.succeeded:,} as the agent judged"],
+            ["contact rate", f"{percent(found.contact_rate)}, {tally.contacted:,} of those dialed"],
+            ["success rate", f"{percent(found.success_rate)}, {tally.succeeded:,} as the agent judged"],
             ["calls", f"{found.calls:,}, {found.talk_seconds / 3600:,.1f} hours of talk"],
             ["attempts per lead", _counted(found.attempts_per_lead)],
             ["attempts to contact", _counted(found.attempts_to_contact)],
-            ["cost", f"{_money(current.cost_cents)}, {_money(found.cost_per_contact)} per contact"],
+            ["cost", f"{money(current.cost_cents)}, {money(found.cost_per_contact)} per contact"],
             [
                 "slot use",
-                f"{_percent(found.slot_use)} first to last dial, {_percent(found.slot_use_busy)} while calling",
+                f"{percent(found.slot_use)} first to last dial, {percent(found.slot_use_busy)} while calling",
             ],
             ["rejected rows", f"{current.rejected_rows:,}"],
         ],
@@ -133,8 +131,8 @@ def _shares(out: Output, title: str, shares: list[Share]) -> None:
         title,
         ["", "calls", "contacts", "rate", "successes", "cost", "per contact"],
         [
-            [one.key, one.calls, one.contacts, _percent(one.contacts / one.calls if one.calls else None),
-             one.successes, _money(one.cost_cents), _money(one.cost_cents / one.contacts if one.contacts else None)]
+            [one.key, one.calls, one.contacts, percent(one.contacts / one.calls if one.calls else None),
+             one.successes, money(one.cost_cents), money(one.cost_cents / one.contacts if one.contacts else None)]
             for one in shares
         ],
     )  # fmt: skip
@@ -149,7 +147,7 @@ def _variants(out: Output, found: Report) -> None:
         ["agent", "leads", "contacted", "contact rate", "succeeded", "success rate", "cost", "per success"],
         [
             [one.agent, one.leads, one.contacted, str(one.contact), one.succeeded, str(one.success),
-             _money(one.cost_cents), _money(one.cost_per_success)]
+             money(one.cost_cents), money(one.cost_per_success)]
             for one in found.variants
         ],
     )  # fmt: skip
@@ -175,8 +173,8 @@ def forecast(name: given.Name, as_json: given.Json = False) -> None:
             ["leads left", f"{found.leads_left:,}"],
             ["done", done_words(found, now)],
             ["calls left", f"{found.calls_left:,.0f}, {found.calls_least:,.0f} to {found.calls_most:,.0f}"],
-            ["cost left", _money(found.cost_left)],
-            ["cost in all", _money(found.cost_total)],
+            ["cost left", money(found.cost_left)],
+            ["cost in all", money(found.cost_total)],
             ["pace now", "-" if found.pace is None else f"{found.pace:,.0f} calls an hour"],
             ["outside their window", f"{found.outside_window:,} leads"],
             ["waiting for a retry", f"{found.not_due:,} leads"],
@@ -216,11 +214,3 @@ def _document(name: str, state: str, found: Forecast) -> ForecastDocument:
 
 def _counted(counts: dict[int, int]) -> str:
     return ", ".join(f"{number} x{leads:,}" for number, leads in counts.items()) or "none"
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{share:.1%}"
-
-
-def _money(cents: float | None) -> str:
-    return "-" if cents is None else f"{cents / 100:,.2f} USD"

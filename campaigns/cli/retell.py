@@ -14,7 +14,7 @@ import typer
 
 from campaigns.cli import options as given
 from campaigns.cli.confirm import Yes, confirm
-from campaigns.cli.documents import RetellOperation
+from campaigns.cli.documents.account import RetellOperation
 from campaigns.cli.output import Output
 from campaigns.domain.errors import UsageError
 from campaigns.retell.operations import NOT_RAW, OPERATIONS, Danger, Operation, Parameter

@@ -7,21 +7,24 @@ import itertools
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from enum import StrEnum
 from typing import Annotated, Any, TypeVar
 
 import typer
 
 from campaigns.cli import options as given
-from campaigns.cli.documents import Attempt, Document, Event, Lead
-from campaigns.cli.output import Output
+from campaigns.cli.completion import one_of
+from campaigns.cli.documents.base import Document
+from campaigns.cli.documents.rows import Attempt, Event, Lead
+from campaigns.cli.output import Output, event_words, short
+from campaigns.domain import windows
 from campaigns.domain.clock import from_ms
-from campaigns.domain.errors import UsageError
+from campaigns.domain.errors import CampaignsError, UsageError
 from campaigns.domain.outcomes import Outcome
 from campaigns.domain.states import AttemptState, LeadState
-from campaigns.logs import mask
 from campaigns.runtime import open_store
-from campaigns.services.report import iso
+from campaigns.services.report import iso, iso_of
 from campaigns.settings import load_settings
 from campaigns.store import ATTEMPT_ORDERS, LEAD_ORDERS, Page, Store
 
@@ -42,7 +45,13 @@ Csv = Annotated[
     bool, typer.Option("--csv", help="A table for a spreadsheet on standard output; no cell is a formula.")
 ]
 OutcomeOption = Annotated[
-    str | None, typer.Option("--outcome", metavar="O", help="Only with that last outcome, as no_answer.")
+    str | None,
+    typer.Option(
+        "--outcome",
+        metavar="O",
+        help="Only with that last outcome, as no_answer.",
+        autocompletion=one_of(Outcome),
+    ),
 ]
 PhoneOption = Annotated[
     str | None, typer.Option("--phone", metavar="NUMBER", help="Only that number, E.164.")
@@ -58,7 +67,10 @@ def register(app: typer.Typer) -> None:
 def leads(
     name: given.Name,
     state: Annotated[
-        str | None, typer.Option("--state", metavar="S", help="Only leads in that state.")
+        str | None, typer.Option(
+            "--state", metavar="S", help="Only leads in that state.",
+            autocompletion=one_of(LeadState),
+        )
     ] = None,
     outcome: OutcomeOption = None,
     hold: Annotated[
@@ -75,7 +87,10 @@ def leads(
         int | None, typer.Option("--min-attempts", metavar="N", min=0, help="Only with so many attempts or more.")
     ] = None,
     sort: Annotated[
-        str, typer.Option("--sort", metavar="BY", help=f"{', '.join(LEAD_ORDERS)}; -BY for the greatest first.")
+        str, typer.Option(
+            "--sort", metavar="BY", help=f"{', '.join(LEAD_ORDERS)}; -BY for the greatest first.",
+            autocompletion=one_of(LEAD_ORDERS),
+        )
     ] = "line",
     limit: Limit = None,
     offset: Offset = 0,
@@ -87,13 +102,23 @@ def leads(
     Example: campaigns leads spring --state pending --sort next --limit 20
     """
     settings, out = load_settings(), Output(as_json or as_csv)
-    _one_of(state, "--state", "a lead state", [one.value for one in LeadState])
-    _one_of(outcome, "--outcome", "an outcome", [one.value for one in Outcome])
+    _one_of(state, "--state", "a lead state", LeadState)
+    _one_of(outcome, "--outcome", "an outcome", Outcome)
+    _numbers(("--phone", phone))
+    if zone is not None:
+        try:
+            windows.zone(zone)
+        except windows.WindowError as error:
+            raise UsageError(f"--zone: {error}") from None
     page = _page(sort, LEAD_ORDERS, limit, offset, as_json, as_csv)
-    if phone is not None:
-        given.e164(phone, "--phone")
     store = open_store(settings)
     campaign = given.find_campaign(store, name)
+    files = [one.name for one in store.imports.files(campaign.id)] if file is not None else []
+    if file is not None and file not in files:
+        raise CampaignsError(
+            f"no file {file!r} was imported into {name}",
+            f"there are: {', '.join(dict.fromkeys(files)) or 'none'}",
+        )
     found = store.listings.leads(
         campaign.id, page, state=state, outcome=outcome, hold_code=hold, phone=phone, file=file, zone=zone,
         least_attempts=attempts_from,
@@ -108,7 +133,7 @@ def leads(
             lead.state,
             lead.attempts,
             lead.outcome,
-            _short(lead.next_attempt_at),
+            short(lead.next_attempt_at),
             why,
         ]
 
@@ -121,8 +146,8 @@ def _lead(row: Mapping[str, Any]) -> Lead:
         **{key: row[key] for key in ("id", "file", "line", "phone", "state", "zone_source", "priority", "attempts",
                                      "outcome", "contacted", "succeeded", "hold_code", "hold_remedy", "call_id")},
         zones=row["zones"].replace("|", ", "),
-        last_attempt_at=_instant(row["last_attempt_at"]),
-        next_attempt_at=_instant(row["next_attempt_at"]) if waiting else None,
+        last_attempt_at=iso_of(row["last_attempt_at"]),
+        next_attempt_at=iso_of(row["next_attempt_at"]) if waiting else None,
         external_id=row["external_id"] or None,
     )  # fmt: skip
 
@@ -130,7 +155,10 @@ def _lead(row: Mapping[str, Any]) -> Lead:
 def attempts(
     name: given.Name,
     state: Annotated[
-        str | None, typer.Option("--state", metavar="S", help="Only attempts in that state.")
+        str | None, typer.Option(
+            "--state", metavar="S", help="Only attempts in that state.",
+            autocompletion=one_of(AttemptState),
+        )
     ] = None,
     outcome: OutcomeOption = None,
     phone: PhoneOption = None,
@@ -141,7 +169,10 @@ def attempts(
         str | None, typer.Option("--from", metavar="NUMBER", help="Only attempts from that number.")
     ] = None,
     sort: Annotated[
-        str, typer.Option("--sort", metavar="BY", help=f"{', '.join(ATTEMPT_ORDERS)}; -BY for the greatest first.")
+        str, typer.Option(
+            "--sort", metavar="BY", help=f"{', '.join(ATTEMPT_ORDERS)}; -BY for the greatest first.",
+            autocompletion=one_of(ATTEMPT_ORDERS),
+        )
     ] = "-time",
     limit: Limit = None,
     offset: Offset = 0,
@@ -153,12 +184,10 @@ def attempts(
     Example: campaigns attempts spring --state unresolved
     """
     settings, out = load_settings(), Output(as_json or as_csv)
-    _one_of(state, "--state", "an attempt state", [one.value for one in AttemptState])
-    _one_of(outcome, "--outcome", "an outcome", [one.value for one in Outcome])
+    _one_of(state, "--state", "an attempt state", AttemptState)
+    _one_of(outcome, "--outcome", "an outcome", Outcome)
+    _numbers(("--phone", phone), ("--from", from_number))
     page = _page(sort, ATTEMPT_ORDERS, limit, offset, as_json, as_csv)
-    for option, number in (("--phone", phone), ("--from", from_number)):
-        if number is not None:
-            given.e164(number, option)
     store = open_store(settings)
     campaign = given.find_campaign(store, name)
     found = store.listings.attempts(
@@ -167,7 +196,7 @@ def attempts(
     columns = ["time", "phone", "state", "came to", "id"]
 
     def shown(one: Attempt) -> list[Any]:
-        return [_short(one.claimed_at), one.phone, one.state, one.outcome or one.refusal, one.id]
+        return [short(one.claimed_at), one.phone, one.state, one.outcome or one.refusal, one.id]
 
     _show(out, f"Attempts of {name}", Attempt, map(_attempt, found), columns, shown, page, as_json, as_csv)
 
@@ -181,10 +210,10 @@ def _attempt(row: Mapping[str, Any]) -> Attempt:
         agent=row["agent_id"] or None,
         agent_version=row["agent_version"] or None,
         claimed_at=iso(from_ms(row["claimed_at"])),
-        dialed_at=_instant(row["dialing_at"]),
-        placed_at=_instant(row["placed_at"]),
-        ended_at=_instant(row["ended_at"]),
-        settled_at=_instant(row["settled_at"]),
+        dialed_at=iso_of(row["dialing_at"]),
+        placed_at=iso_of(row["placed_at"]),
+        ended_at=iso_of(row["ended_at"]),
+        settled_at=iso_of(row["settled_at"]),
         duration_seconds=None if duration is None else duration / 1000,
     )  # fmt: skip
 
@@ -204,31 +233,32 @@ def events(
     settings, out = load_settings(), Output(as_json)
     store = open_store(settings)
     campaign = given.find_campaign(store, name)
-    latest = [_event(row) for row in store.listings.events(campaign.id, limit)]
+    latest = store.listings.events(campaign.id, limit)
     if as_json and not follow:
-        out.document([event.model_dump() for event in latest])
+        out.document([_event(row) for row in latest])
         return
     try:
         for event in itertools.chain(latest, _new_events(store, campaign.id, latest) if follow else ()):
             if as_json:
-                sys.stdout.write(event.model_dump_json() + "\n")
+                sys.stdout.write(_event(event).model_dump_json() + "\n")
                 sys.stdout.flush()
             else:
-                out.line(event_line(event))
+                out.line(f"{iso(from_ms(event['at']))}  {event_words(event)}")
     except KeyboardInterrupt:
         pass  # the way to end `--follow`
 
 
-def _new_events(store: Store, campaign_id: str, known: list[Event]) -> Iterator[Event]:
-    newest = known[-1].id if known else 0
-    seen = {event.id for event in known}
-    oldest = known[0].id if known else 0
+def _new_events(
+    store: Store, campaign_id: str, known: Sequence[Mapping[str, Any]]
+) -> Iterator[Mapping[str, Any]]:
+    newest = known[-1]["id"] if known else 0
+    seen = {event["id"] for event in known}
+    oldest = known[0]["id"] if known else 0
     while True:
-        for row in store.listings.events_after(campaign_id, max(oldest - 1, newest - _OVERLAP), 1000):
-            event = _event(row)
-            if event.id not in seen:
-                seen.add(event.id)
-                newest = max(newest, event.id)
+        for event in store.listings.events_after(campaign_id, max(oldest - 1, newest - _OVERLAP), 1000):
+            if event["id"] not in seen:
+                seen.add(event["id"])
+                newest = max(newest, event["id"])
                 yield event
         seen = {one for one in seen if one >= newest - _OVERLAP}
         time.sleep(_FOLLOW_EVERY)
@@ -244,26 +274,16 @@ def _event(row: Mapping[str, Any]) -> Event:
     )
 
 
-def event_line(event: Event) -> str:
-    """One event for people; numbers are masked."""
-    which = {"lead": f"lead {event.lead}", "attempt": f"attempt {(event.attempt or '')[:8]}"}
-    way = f"{event.from_state} > {event.to_state}" if event.from_state else event.to_state
-    why = f"  {mask(event.detail)}" if event.detail else ""
-    return f"{event.at}  {which.get(event.subject, event.subject)}  {way}{why}"
-
-
-def _instant(milliseconds: int | None) -> str | None:
-    return None if milliseconds is None else iso(from_ms(milliseconds))
-
-
-def _short(instant: str | None) -> str:
-    """Month, day and minute: what fits into a table."""
-    return "" if instant is None else instant[5:16].replace("T", " ")
-
-
-def _one_of(value: str | None, option: str, what: str, allowed: list[str]) -> None:
+def _one_of(value: str | None, option: str, what: str, kind: type[StrEnum]) -> None:
+    allowed = [one.value for one in kind]
     if value is not None and value not in allowed:
         raise UsageError(f"{option} {value} is not {what}", f"use one of {', '.join(allowed)}")
+
+
+def _numbers(*options: tuple[str, str | None]) -> None:
+    for option, number in options:
+        if number is not None:
+            given.e164(number, option)
 
 
 def _page(

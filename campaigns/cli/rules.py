@@ -8,8 +8,10 @@ from typing import Annotated
 
 import typer
 
+from campaigns.cli import campaign_options as asked
 from campaigns.cli import options as given
-from campaigns.cli.documents import BlackoutLine, CampaignWindows, EvidenceFile, Explained
+from campaigns.cli.completion import campaign_names
+from campaigns.cli.documents.rules import BlackoutLine, CampaignWindows, EvidenceFile, Explained
 from campaigns.cli.output import Output
 from campaigns.compliance import NOT_LEGAL_ADVICE, the_book
 from campaigns.domain.errors import CampaignsError, UsageError
@@ -45,9 +47,15 @@ def explain_number(
         str, typer.Argument(metavar="NUMBER", help="The lead's number, as a person writes it.")
     ],
     campaign: Annotated[
-        str | None, typer.Option("--campaign", metavar="N", help="Only in this campaign; default: in all.")
+        str | None,
+        typer.Option(
+            "--campaign",
+            metavar="N",
+            help="Only in this campaign; default: in all.",
+            autocompletion=campaign_names,
+        ),
     ] = None,
-    region: given.Region = None,
+    region: asked.Region = None,
     as_json: given.Json = False,
 ) -> None:
     """Why is nobody calling this person? Every rule and limit for a number, and when it is next callable.
@@ -55,7 +63,7 @@ def explain_number(
     Example: campaigns explain +12125550123 --campaign spring
     """
     settings, out = load_settings(), Output(as_json)
-    phone = normalise_phone(number, region or "US")
+    phone = normalise_phone(number, asked.region_of(region))
     if isinstance(phone, PhoneProblem):
         raise UsageError(f"{number} is no number that is dialed: {phone.message}", "write it as +12125550123")
     store = open_store(settings)

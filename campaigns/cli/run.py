@@ -18,12 +18,13 @@ import structlog
 import typer
 from pydantic import SecretStr
 
+from campaigns.cli import campaign_options as asked
 from campaigns.cli import options as given
 from campaigns.cli.drafts import new_campaign
 from campaigns.cli.lists import import_with_progress, show_import
 from campaigns.cli.output import NEEDS_A_PERSON, Output
-from campaigns.cli.progress import Progress
 from campaigns.cli.steering import start
+from campaigns.cli.view import MOST_EVENTS, Screen
 from campaigns.domain.clock import Clock, ScaledClock
 from campaigns.domain.entities import Campaign, CampaignOptions
 from campaigns.domain.errors import CampaignsError, UsageError
@@ -33,7 +34,7 @@ from campaigns.runtime import open_retell, open_store
 from campaigns.services.export import export_results
 from campaigns.services.imports import export_rejects
 from campaigns.services.launch import begin_and_end
-from campaigns.services.report import status
+from campaigns.services.looking import Looker
 from campaigns.services.simulation import RETRY, SPEED, simulated_clock, skip_quiet_hours
 from campaigns.settings import SIMULATOR, Settings, load_settings
 from campaigns.store import Store, Unavailable
@@ -43,7 +44,7 @@ from workers.queues import CONTROL_QUEUES, CONTROL_THREADS, DIAL_QUEUES, DIAL_TH
 log = structlog.get_logger(__name__)
 
 DRAINED = "the runner was stopped with Ctrl-C: run the same command again to go on"
-_LOOK_EVERY = 0.4
+_LOOK_EVERY, _LINE_EVERY = 0.4, 5.0
 _PROBE_EVERY = 3.0
 #: Real seconds that a drained runner waits for the analyses of calls that are over; later ones wait for the next run.
 _SETTLE_GRACE = 15.0
@@ -53,7 +54,7 @@ def register(app: typer.Typer) -> None:
     app.command("run")(run)
 
 
-@given.campaign_options()
+@asked.campaign_options()
 def run(
     file: given.LeadFileArgument,
     simulate: Annotated[
@@ -70,7 +71,7 @@ def run(
     ] = None,
     as_json: given.Json = False,
     *,
-    changes: given.Changes,
+    changes: asked.Changes,
 ) -> None:
     """Import a lead list, dial it, and write the results; resumes where it was if it is run again.
 
@@ -230,7 +231,8 @@ class _Runner:
         draining = False
         quiet_since: float | None = None
         disk = _Disk(self._store)
-        with Progress(self._out.progress_console, self._clock) as progress:
+        looker = Looker(self._store, lambda _: self._clock, self._name)
+        with Screen(self._out.progress_console, _LINE_EVERY) as screen:
             while True:
                 stack.check()
                 trouble = disk.trouble()
@@ -238,12 +240,14 @@ class _Runner:
                     if self._stops and not draining:
                         self._store.campaigns.pause(self._campaign().id, DRAINED, self._clock.now())
                         draining = True
-                    current = status(self._store, self._campaign(), self._clock.now())
+                    look = looker.look(MOST_EVENTS)
                 except Unavailable:
                     # It may pass, and the workers wait for it as well.
                     time.sleep(_LOOK_EVERY)
                     continue
-                note = ""
+                if not look.campaigns:
+                    self._campaign()  # deleted meanwhile: says so
+                current, note = look.campaigns[0].status, ""
                 if draining:
                     note = f"draining: {current.own} calls are left to finish; Ctrl-C again leaves them"
                 elif trouble is None:
@@ -251,7 +255,7 @@ class _Runner:
                 if trouble is not None:
                     note = f"nothing is dialed while the database cannot be written: {trouble}"
                 with _on_a_full_disk_too():
-                    progress.show(current, note)
+                    screen.show(look, note)
                 going_on = (
                     current.campaign.state in (CampaignState.RUNNING, CampaignState.SCHEDULED)
                     or current.campaign.resume_at is not None

@@ -6,7 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
+from campaigns.cli import campaign_options as asked
 from campaigns.cli import options as given
+from campaigns.cli.completion import campaign_names, some_of
 from campaigns.cli.drafts import new_campaign
 from campaigns.cli.output import NEEDS_A_PERSON, Output
 from campaigns.cli.workspace import retell_of
@@ -25,6 +27,8 @@ from campaigns.services.report import iso
 from campaigns.settings import Settings, load_settings
 from campaigns.store import Store
 
+#: Outcomes after which a lead may be called in a further pass.
+_RECYCLABLE = sorted(set(Outcome) - NEVER_RETRIED)
 OPERATOR_PAUSE = "paused by the operator"
 
 
@@ -38,7 +42,7 @@ def register(app: typer.Typer) -> None:
     app.command("release")(release)
 
 
-@given.campaign_options()
+@asked.campaign_options()
 def create(
     name: Annotated[
         str | None,
@@ -46,7 +50,7 @@ def create(
     ] = None,
     as_json: given.Json = False,
     *,
-    changes: given.Changes,
+    changes: asked.Changes,
 ) -> None:
     """Make a campaign as a draft.
 
@@ -109,7 +113,10 @@ def _when(campaign: Campaign) -> str:
 
 def pause(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="The campaign's name; or --all.")
+        str | None,
+        typer.Argument(
+            metavar="[NAME]", help="The campaign's name; or --all.", autocompletion=campaign_names
+        ),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every campaign, of every account.")] = False,
     hang_up: Annotated[
@@ -169,7 +176,13 @@ def pause(
 def recycle(
     name: given.Name,
     outcomes: Annotated[
-        str, typer.Option("--outcomes", metavar="OUTCOME,...", help="Last outcomes, as no_answer,machine.")
+        str,
+        typer.Option(
+            "--outcomes",
+            metavar="OUTCOME,...",
+            help="Last outcomes, as no_answer,machine.",
+            autocompletion=some_of(_RECYCLABLE),
+        ),
     ],
     as_json: given.Json = False,
 ) -> None:
@@ -181,10 +194,9 @@ def recycle(
     store, now = open_store(settings), settings.clock().now()
     campaign = given.find_campaign(store, name)
     wanted = [one.strip() for one in outcomes.split(",") if one.strip()]
-    allowed = sorted(set(Outcome) - NEVER_RETRIED)
     for one in wanted or [""]:
-        if one not in allowed:
-            raise UsageError(f"{one!r} cannot be called again", f"use of these: {', '.join(allowed)}")
+        if one not in _RECYCLABLE:
+            raise UsageError(f"{one!r} cannot be called again", f"use of these: {', '.join(_RECYCLABLE)}")
     if campaign.state == CampaignState.CANCELLED:
         raise CampaignsError(f"{name} is cancelled", "import the leads into another campaign")
     if campaign.is_over(now):
@@ -261,7 +273,7 @@ def release(
         raise UsageError(
             f"leads held with {code} need a time zone", "name it with --timezone America/New_York"
         )
-    given.changes(timezone=timezone)
+    asked.changes(timezone=timezone)
     released = store.campaigns.release(campaign.id, code, timezone, settings.clock().now())
     if not released:
         codes = sorted({held for held, _, _ in store.reports.held(campaign.id)})

@@ -4,33 +4,24 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from typing import Annotated
 
 import typer
-from rich.console import Console, Group, RenderableType
-from rich.live import Live
-from rich.text import Text
 
 from campaigns.cli import options as given
-from campaigns.cli.output import STATE_STYLES, Output
-from campaigns.domain.clock import from_ms
+from campaigns.cli.completion import campaign_names
+from campaigns.cli.output import Output
+from campaigns.cli.view import MOST_EVENTS, Screen, plain_line
 from campaigns.domain.states import FINAL_CAMPAIGN
-from campaigns.logs import mask
 from campaigns.runtime import clock_of, open_store
-from campaigns.services.forecast import Forecast
 from campaigns.services.looking import Look, Looker, Seen
 from campaigns.settings import load_settings
-from campaigns.store import LiveCall
 
 _EVERY, _PLAIN_EVERY = 1.0, 5.0
 #: Seconds within which a signal is noticed.
 _NOTICE = 0.1
-_MOST_EVENTS = 12
-#: Rows that calls and events get at least, where there are any.
-_LEAST_CALLS, _LEAST_EVENTS = 3, 3
 
 
 def register(app: typer.Typer) -> None:
@@ -40,7 +31,10 @@ def register(app: typer.Typer) -> None:
 def watch(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[NAME]", help="One campaign, until it is over; without it all, until Ctrl-C."),
+        typer.Argument(
+            metavar="[NAME]", help="One campaign, until it is over; without it all, until Ctrl-C.",
+            autocompletion=campaign_names,
+        ),
     ] = None,
     every: Annotated[
         float | None,
@@ -59,12 +53,13 @@ def watch(
     if name is not None:
         given.find_campaign(store, name)
     looker = Looker(store, lambda workspace: clock_of(settings, store, workspace), name)
-    screen = out.console.is_terminal
-    pause = every if every is not None else (_EVERY if screen else _PLAIN_EVERY)
-    with _told_to_stop() as told:
-        last = _on_screen(out.console, looker, pause, told) if screen else _in_lines(out, looker, pause, told)
-    if screen and not told:
-        for seen in last.campaigns:
+    on_terminal = out.console.is_terminal
+    pause = every if every is not None else (_EVERY if on_terminal else _PLAIN_EVERY)
+    with _told_to_stop() as told, Screen(out.console) as screen:
+        for look in _looks(looker, pause, told):
+            screen.show(look)
+    if on_terminal and not told:
+        for seen in look.campaigns:
             out.line(plain_line(seen))
 
 
@@ -81,24 +76,10 @@ def _told_to_stop() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _on_screen(console: Console, looker: Looker, pause: float, told: list[int]) -> Look:
-    with Live(console=console, screen=True, auto_refresh=False, redirect_stdout=False) as live:
-        for look in _looks(looker, pause, told):
-            live.update(view(look, console.width, console.height, console.options.ascii_only), refresh=True)
-    return look
-
-
-def _in_lines(out: Output, looker: Looker, pause: float, told: list[int]) -> Look:
-    for look in _looks(looker, pause, told):
-        for seen in look.campaigns:
-            out.line(plain_line(seen))
-    return look
-
-
 def _looks(looker: Looker, pause: float, told: list[int]) -> Iterator[Look]:
     """Looks, until the one campaign that is watched is over and its last call is settled."""
     while True:
-        look = looker.look(_MOST_EVENTS)
+        look = looker.look(MOST_EVENTS)
         yield look
         [*seen] = look.campaigns
         if looker.name is not None and all(_is_over(one) for one in seen):
@@ -113,208 +94,3 @@ def _looks(looker: Looker, pause: float, told: list[int]) -> Iterator[Look]:
 def _is_over(seen: Seen) -> bool:
     status = seen.status
     return status.campaign.state in FINAL_CAMPAIGN and not (status.own or status.attempts["ended"])
-
-
-# -- what is shown -------------------------------------------------------------------------------------------
-
-
-def plain_line(seen: Seen) -> str:
-    """One campaign in one line, for logs."""
-    status = seen.status
-    leads = ", ".join(f"{count:,} {state}" for state, count in status.leads.items() if count)
-    parts = [
-        f"{seen.now:%a %H:%M} UTC", status.campaign.name, _state(seen), leads or "no leads",
-        f"lines {status.own}/{status.ceiling}", f"{sum(status.outcomes.values()):,} calls settled",
-        f"{seen.calls_per_second:.1f}/s", _rates(seen), _done(seen),
-    ]  # fmt: skip
-    return " | ".join(part for part in parts if part)
-
-
-def view(look: Look, width: int, height: int, ascii_only: bool = False) -> RenderableType:
-    """The whole screen, no more than `height` lines of `width`."""
-    if not look.campaigns:
-        return Text("no campaign yet: make one with `campaigns run FILE` or `campaigns import`")
-    if len(look.campaigns) == 1:
-        head = list(_whole(look.campaigns[0], width, ascii_only))
-    else:
-        head = [line for seen in look.campaigns for line in _brief(seen, width, ascii_only)]
-    left = height - len(head) - 2  # two headings
-    least = min(_LEAST_EVENTS, len(look.events))
-    for_calls = max(min(_LEAST_CALLS, len(look.calls)), min(len(look.calls), left - least))
-    for_events = max(0, min(len(look.events), left - for_calls))
-    several = len(look.campaigns) > 1
-    lines = [*head, *_calls(look, for_calls, several), *_events(look, for_events, several)]
-    for line in lines:
-        line.no_wrap, line.overflow = True, "ellipsis"
-    return Group(*lines[:height])
-
-
-def _whole(seen: Seen, width: int, ascii_only: bool) -> Iterator[Text]:
-    status = seen.status
-    total = max(1, sum(status.leads.values()))
-    room = max(10, width - 26)
-    yield _heading(seen, width)
-    for state, count in status.leads.items():
-        if count:
-            yield _bar(state, count, total, f"{count:,}", room, STATE_STYLES.get(state, ""), ascii_only)
-    used = f"{status.own} of {status.ceiling}"
-    yield _bar("lines", status.own, max(1, status.ceiling), used, room, "bold blue", ascii_only)
-    limit = status.campaign.options.cps
-    yield _fact(
-        "pace",
-        f"{seen.calls_per_second:.1f} calls/s" + (f" (limit {limit:g})" if limit else "")
-        + (f", {status.foreign} calls of others on the account" if status.foreign else ""),
-    )  # fmt: skip
-    yield _fact("outcomes", "  ".join(f"{name} {n:,}" for name, n in status.outcomes.items()) or "none yet")
-    yield _fact("rates", f"{_rates(seen)}  cost {status.cost_cents / 100:,.2f} USD")
-    if deferred := _deferred(seen):
-        yield _fact("deferred", deferred)
-    yield _fact("next", _next(seen))
-    if done := _done(seen):
-        yield _fact("done", done)
-    if status.trouble:
-        yield _fact("trouble", mask(status.trouble), "bold red")
-    if status.held:
-        codes: dict[str, int] = {}
-        for code, _, count in status.held:
-            codes[code] = codes.get(code, 0) + count
-        yield _fact("held", "  ".join(f"{code} {n:,}" for code, n in codes.items()), "bold red")
-    if status.attempts["unresolved"]:
-        yield _fact("unresolved", f"{status.attempts['unresolved']:,} attempts wait for a person", "bold red")
-
-
-def _brief(seen: Seen, width: int, ascii_only: bool) -> Iterator[Text]:
-    status = seen.status
-    yield _heading(seen, width)
-    total = max(1, sum(status.leads.values()))
-    bar, room = Text(" "), width - 2
-    block = "#" if ascii_only else "━"
-    for state, count in status.leads.items():
-        bar.append(block * round(room * count / total), STATE_STYLES.get(state, ""))
-    yield bar
-    states = "  ".join(f"{state} {count:,}" for state, count in status.leads.items() if count)
-    yield Text(f" {states or 'no leads'}")
-    yield Text(
-        f" lines {status.own}/{status.ceiling}  {seen.calls_per_second:.1f}/s  {_rates(seen)}"
-        f"  {status.cost_cents / 100:,.2f} USD  {_done(seen) or _next(seen)}"
-    )
-
-
-def _heading(seen: Seen, width: int) -> Text:
-    state = seen.status.campaign.state.value
-    clock = f"{seen.now:%a %d %b %H:%M} UTC" + (f" x{seen.speed:g}" if seen.speed != 1 else "")
-    left = Text.assemble((seen.status.campaign.name, "bold"), "  ", (state, STATE_STYLES.get(state, "")))
-    if seen.status.campaign.reason:
-        left.append(f": {seen.status.campaign.reason}", STATE_STYLES.get(state, ""))
-    left.truncate(max(1, width - len(clock) - 2), overflow="ellipsis")
-    left.append(" " * max(1, width - left.cell_len - len(clock)))
-    return left.append(clock, "dim")
-
-
-def _bar(name: str, count: int, total: int, text: str, room: int, style: str, ascii_only: bool) -> Text:
-    done, rest = ("#", ".") if ascii_only else ("━", "─")
-    filled = min(room, max(1 if count else 0, round(room * count / total)))
-    return Text.assemble(
-        (f" {name:<11}", style), (done * filled, style), (rest * (room - filled), "dim"), f"  {text}"
-    )
-
-
-def _fact(name: str, text: str, style: str = "") -> Text:
-    return Text.assemble((f" {name:<11}", style or "dim"), (text, style))
-
-
-def _calls(look: Look, room: int, several: bool) -> Iterator[Text]:
-    if not look.calls:
-        return
-    left_out = len(look.calls) - room
-    yield Text(
-        f"calls in progress: {len(look.calls)}" + (f", the {room} oldest" if left_out > 0 else ""), "bold"
-    )
-    now = {seen.status.campaign.id: seen.now for seen in look.campaigns}
-    for call in look.calls[:room]:
-        yield _call(call, now[call.campaign_id], several)
-
-
-def _call(call: LiveCall, now: datetime, several: bool) -> Text:
-    seconds = max(0, int((now - call.since).total_seconds()))
-    words = {"claimed": "waits", "dialing": "is dialed", "placed": "on line", "ambiguous": "unknown"}[
-        call.state
-    ]
-    where = f"  {call.campaign}" if several else ""
-    agent = call.agent_id or "the number's agent"
-    return Text(f" {mask(call.phone)}  {words:<9} {seconds // 60:>3}:{seconds % 60:02}  {agent}{where}")
-
-
-def _events(look: Look, room: int, several: bool) -> Iterator[Text]:
-    shown: Sequence[tuple[str, object]] = look.events[-room:] if room else []
-    if not shown:
-        return
-    yield Text("last events", "bold")
-    for campaign, event in look.events[-room:]:
-        way = f"{event['from_state']} > {event['to_state']}" if event["from_state"] else event["to_state"]
-        which = {"lead": f"lead {event['lead_id']}", "attempt": f"attempt {str(event['attempt_id'])[:8]}"}
-        subject = which.get(event["subject"], event["subject"])
-        detail = f"  {mask(event['detail'])}" if event["detail"] else ""
-        where = f"{campaign}  " if several else ""
-        yield Text(f" {from_ms(event['at']):%H:%M:%S}  {where}{subject}  {way}{detail}")
-
-
-# -- words ---------------------------------------------------------------------------------------------------
-
-
-def _state(seen: Seen) -> str:
-    campaign = seen.status.campaign
-    return campaign.state.value + (f" ({campaign.reason})" if campaign.reason else "")
-
-
-def _rates(seen: Seen) -> str:
-    tally = seen.status.tally
-    if not tally.dialed:
-        return "nobody dialed yet"
-    return (
-        f"{tally.dialed:,} leads dialed, {tally.contacted / tally.dialed:.0%} contacted,"
-        f" {tally.succeeded / tally.dialed:.0%} success"
-    )
-
-
-def _deferred(seen: Seen) -> str:
-    """Leads that are not dialed now, and attempts that were not placed, by cause."""
-    foretold = seen.forecast
-    waiting = {} if foretold is None else {
-        "leads outside their window": foretold.outside_window, "leads not due": foretold.not_due,
-    }  # fmt: skip
-    causes = {**waiting, **seen.status.tally.deferrals}
-    return "  ".join(f"{cause} {n:,}" for cause, n in causes.items() if n)
-
-
-def _next(seen: Seen) -> str:
-    at = seen.status.next_event.at
-    return seen.status.next_event.what + (f" at {at:%a %H:%M} UTC" if at else "")
-
-
-def _done(seen: Seen) -> str:
-    foretold = seen.forecast
-    return "" if foretold is None else done_words(foretold, seen.now, seen.speed)
-
-
-def done_words(foretold: Forecast, now: datetime, speed: float = 1.0) -> str:
-    """When it will be done, with the range: as sure as it can be."""
-    if not foretold.leads_left:
-        return "nobody is left to call"
-    if foretold.done_at is None:
-        return "not within 60 days at this pace"
-    left = span((foretold.done_at - now).total_seconds() / speed)
-    form = "%H:%M" if foretold.done_at.date() == now.date() else "%a %d %b %H:%M"
-    text = f"about {foretold.done_at:{form}} UTC, in {left}"
-    early = "?" if foretold.earliest is None else f"{foretold.earliest:%a %H:%M}"
-    late = "later than 60 days" if foretold.latest is None else f"{foretold.latest:%a %d %b %H:%M}"
-    return f"{text}; between {early} and {late}"
-
-
-def span(seconds: float) -> str:
-    """A length of time, as a person says it."""
-    if seconds < 90:
-        return f"{max(0.0, seconds):.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86400:.1f} days"

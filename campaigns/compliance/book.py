@@ -71,7 +71,11 @@ class Rule:
         return self.weekdays if weekday < 5 else self.saturday if weekday == 5 else self.sunday
 
     def holiday(self, day: date) -> str | None:
-        """The name of the holiday that a local date is here; None: it is none, or the rule knows of no holidays."""
+        """The name of the holiday that a local date is here; None: it is none, or the rule knows of no holidays.
+
+        Raises RulesError where the `holidays` package does not know the place. It is asked now and not when the rules
+        are read, since to know one country it imports all.
+        """
         if self.holidays is None:
             return None
         known = self._by_year.get(day.year)
@@ -86,7 +90,14 @@ class Rule:
             from holidays import country_holidays
 
             place = self.jurisdiction.partition("-")[2] or None
-            named |= dict(country_holidays(self.calendar, subdiv=place, years=year).items())
+            try:
+                named |= dict(country_holidays(self.calendar, subdiv=place, years=year).items())
+            except NotImplementedError:
+                raise RulesError(
+                    f"calling rules, {self.jurisdiction}: the `holidays` package knows no"
+                    f" {'-'.join(filter(None, (self.calendar, place)))}",
+                    "correct it, or leave `holidays` out",
+                ) from None
         return named
 
 
@@ -200,7 +211,7 @@ class _File:
             saturday=self._spans("saturday", row["saturday"]),
             sunday=self._spans("sunday", row["sunday"]),
             holidays=on_holidays,
-            calendar=self._part(calendar, place) if on_holidays is not None else "",
+            calendar=calendar if on_holidays is not None else "",
             more_holidays=self._hand_list(row.get("more_holidays", []), on_holidays),
             caps=self._caps(row.get("caps", [])),
             source=row["source"],
@@ -251,22 +262,9 @@ class _File:
         return tuple(texts)
 
     def _calendar(self, name: object) -> str:
-        if name == "":
-            return ""
-        from holidays import list_supported_countries
-
-        if not isinstance(name, str) or name not in list_supported_countries():
-            raise self._error(f"the `holidays` package knows no {name!r}", "correct it, or leave it out")
+        if not isinstance(name, str):
+            raise self._error(f"holidays is {name!r}", "name a country of the `holidays` package, or none")
         return name
-
-    def _part(self, calendar: str, place: str) -> str:
-        part = place.partition("-")[2]
-        if calendar and part:
-            from holidays import list_supported_countries
-
-            if part not in list_supported_countries()[calendar]:
-                raise self._error(f"the `holidays` package knows no {place}", "leave `holidays` out")
-        return calendar
 
     def _keys(self, row: Mapping[str, Any], must: set[str], may: set[str]) -> None:
         if missing := sorted(must - set(row)):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from campaigns.leads.layout import BEGINS_A_FORMULA, REJECT_COLUMNS
 from campaigns.leads.rows import RejectedRow
+from campaigns.whole_file import whole_file
 
 _PLAIN_NUMBER = re.compile(r"\+\d{6,15}|-?\d+(?:[.,]\d+)?", re.ASCII)
 
@@ -37,9 +38,7 @@ def write_rejects(path: Path, header: Sequence[str], rejected: Iterable[Rejected
 @contextmanager
 def rejects_file(path: Path, header: Sequence[str]) -> Iterator[Callable[[Iterable[RejectedRow]], int]]:
     """A rejects file that is written bit by bit; it appears whole, when the block has ended well."""
-    partial = path.with_name(f".{path.name}.part")
-    with partial.open("w", encoding="utf-8", errors="replace", newline="") as file:
-        # The module's own CRLF: with another line end it leaves a carriage return inside a cell unquoted.
+    with whole_file(path, errors="replace") as file:
         writer = csv.writer(file)
         writer.writerow([*REJECT_COLUMNS, *map(spreadsheet_safe, header)])
 
@@ -52,9 +51,4 @@ def rejects_file(path: Path, header: Sequence[str]) -> Iterator[Callable[[Iterab
                 count += 1
             return count
 
-        try:
-            yield write
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
-    partial.replace(path)
+        yield write

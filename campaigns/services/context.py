@@ -6,11 +6,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from campaigns.domain.clock import Clock
-from campaigns.retell import RetellClient
-from campaigns.services.cps import Limiter
-from campaigns.store import Store
+
+# Who is only handed a context does not wait for what it is made of.
+if TYPE_CHECKING:
+    from campaigns.retell import RetellClient
+    from campaigns.services.cps import Limiter
+    from campaigns.store import Store
 
 
 @dataclass(frozen=True)

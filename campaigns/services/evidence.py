@@ -13,6 +13,7 @@ from campaigns.domain.entities import Campaign
 from campaigns.leads import spreadsheet_safe
 from campaigns.services.report import iso
 from campaigns.store import Store
+from campaigns.whole_file import whole_file
 
 COLUMNS = (
     "attempt", "send", "campaign", "lead", "external_id", "to_number", "from_number", "agent", "dialed_at_utc",
@@ -28,9 +29,8 @@ def export_evidence(store: Store, campaign: Campaign, path: Path) -> int:
     The file appears whole, or not at all. Instants are ISO 8601 in UTC; `local_times` gives the wall time in every zone
     the callee may have been in, `caps` what was used of each before the dial.
     """
-    partial = path.with_name(f".{path.name}.part")
     count = 0
-    with partial.open("w", encoding="utf-8", newline="") as handle:
+    with whole_file(path) as handle:
         if path.suffix.lower() in (".jsonl", ".ndjson"):
             for row in _rows(store, campaign):
                 handle.write(json.dumps(row, ensure_ascii=False) + "\n")
@@ -41,7 +41,6 @@ def export_evidence(store: Store, campaign: Campaign, path: Path) -> int:
             for row in _rows(store, campaign):
                 writer.writerow([spreadsheet_safe(_cell(row[name])) for name in COLUMNS])
                 count += 1
-    partial.replace(path)
     return count
 
 

@@ -13,6 +13,7 @@ from campaigns.domain.entities import Campaign
 from campaigns.leads import spreadsheet_safe
 from campaigns.services.report import iso
 from campaigns.store import Store
+from campaigns.whole_file import whole_file
 
 RESULT_COLUMNS = (
     "lead_state",
@@ -38,10 +39,8 @@ def export_results(store: Store, campaign: Campaign, path: Path) -> int:
     for file in files:
         header.extend(name for name in file.header if name not in header)
     own = {file.id: file.header for file in files}
-    partial = path.with_name(f".{path.name}.part")
     count = 0
-    with partial.open("w", encoding="utf-8", newline="") as handle:
-        # CRLF, the writer's own: with another one it leaves a lone CR inside a cell unquoted.
+    with whole_file(path) as handle:
         writer = csv.writer(handle)
         columns = [*header, *RESULT_COLUMNS, *(f"analysis.{name}" for name in fields)]
         writer.writerow([spreadsheet_safe(name) for name in columns])
@@ -51,7 +50,6 @@ def export_results(store: Store, campaign: Campaign, path: Path) -> int:
             row.extend(_text(lead["last_analysis"].get(name)) for name in fields)
             writer.writerow([spreadsheet_safe(cell) for cell in row])
             count += 1
-    partial.replace(path)
     return count
 
 

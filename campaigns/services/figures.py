@@ -7,7 +7,7 @@ fit into the memory of a small machine.
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -29,6 +29,8 @@ _HOUR_MS, _DAY_MS = 3_600_000, 86_400_000
 _QUARTER_MS = 900_000
 #: 1970-01-01 was a Thursday; Monday is 0.
 _EPOCH_WEEKDAY = 3
+#: What shares of the calls are shown by.
+_SHARED = ("agent_id", "from_number", "file_id")
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
@@ -167,8 +169,8 @@ def report(
     return Report(
         status=current,
         calls=sums.calls,
-        contacts=sums.contacts,
-        talk_seconds=sums.talk_ms / 1000,
+        contacts=int(sums.total(1)),
+        talk_seconds=sums.total(4) / 1000,
         attempts_per_lead=store.reports.attempts_per_lead(campaign.id),
         attempts_to_contact=_first_contacts(sums.joined("lead_id"), dials, sums.joined("contact") > 0),
         local={key: (int(v[0]), int(v[1])) for key, v in sums.local.items()},
@@ -216,30 +218,26 @@ class _Sums:
     """What is kept of the calls read so far."""
 
     calls: int = 0
-    contacts: int = 0
-    talk_ms: float = 0.0
     without_zone: int = 0
     local: dict[tuple[int, int], list[float]] = field(default_factory=dict)
     daily: dict[int, list[float]] = field(default_factory=dict)
-    groups: dict[str, dict[Any, list[float]]] = field(default_factory=dict)
+    #: (agent, number, file) -> calls, contacts, successes, cents, milliseconds of talk
+    groups: dict[tuple[Any, ...], list[float]] = field(default_factory=dict)
     kept: dict[str, list[Any]] = field(default_factory=dict)
     #: Agent -> its position among those seen, which is what is kept of each call.
     agents: dict[str, int] = field(default_factory=dict)
 
     def add(self, calls: pd.DataFrame) -> None:
         self.calls += len(calls)
-        self.contacts += int(calls["contact"].sum())
-        self.talk_ms += float(calls["duration_ms"].sum())
-        for name in ("agent_id", "from_number", "file_id"):
-            grouped = calls.groupby(name, sort=False, observed=True)
-            counts = grouped[["contact", "successful", "cost_cents", "duration_ms"]].sum()
-            counts.insert(0, "calls", grouped.size())
-            _merge(self.groups.setdefault(name, {}), counts)
-        days = calls.groupby(calls["dialing_at"] // _DAY_MS, sort=False)
-        counts = days[["contact", "cost_cents"]].sum()
-        counts.insert(0, "calls", days.size())
-        _merge(self.daily, counts)
-        self._by_local_time(calls)
+        sums = ["contact", "successful", "cost_cents", "duration_ms"]
+        _merge(self.groups, _counts(calls.groupby(list(_SHARED), sort=False, observed=True), sums))
+        quarters = (calls["dialing_at"] // _QUARTER_MS).rename("quarter")
+        times = _counts(
+            calls.groupby(["zones", quarters], sort=False, observed=True), ["contact", "cost_cents"]
+        ).reset_index()
+        days = times["quarter"] * _QUARTER_MS // _DAY_MS
+        _merge(self.daily, times.groupby(days, sort=False)[["calls", "contact", "cost_cents"]].sum())
+        self._by_local_time(times)
         for name in ("lead_id", "dialing_at", "placed_at", "ended_at", "contact"):
             self.kept.setdefault(name, []).append(calls[name].to_numpy())
         named = calls["agent_id"].cat
@@ -248,21 +246,29 @@ class _Sums:
         won = (calls["successful"] > 0).to_numpy(dtype=np.int8)
         self.kept.setdefault("successful", []).append(won)
 
-    def _by_local_time(self, calls: pd.DataFrame) -> None:
-        known = calls[calls["zones"] != ""]
-        self.without_zone += len(calls) - len(known)
+    def _by_local_time(self, times: pd.DataFrame) -> None:
+        known = times[times["zones"] != ""]
+        self.without_zone += int(times["calls"].sum() - known["calls"].sum())
         for zones, its in known.groupby("zones", sort=False, observed=True):
+            instants = its["quarter"].to_numpy() * _QUARTER_MS
             # Where several are possible, the first of them: the hours differ by one or two at most.
-            local = its["dialing_at"] + _offsets(its["dialing_at"].to_numpy(), str(zones).split("|")[0])
+            local = instants + _offsets(instants, str(zones).split("|")[0])
             slot = ((local // _DAY_MS + _EPOCH_WEEKDAY) % 7) * 24 + local // _HOUR_MS % 24
-            counts = its.groupby(slot, sort=False)["contact"].agg(["size", "sum"])
+            counts = its.groupby(slot, sort=False)[["calls", "contact"]].sum()
             _merge(self.local, counts, lambda key: (int(key) // 24, int(key) % 24))
+
+    def total(self, position: int) -> float:
+        """Of all calls, what stands at that place of `groups`."""
+        return sum(sums[position] for sums in self.groups.values())
 
     def shares(self, name: str, named: Callable[[Any], str]) -> list[Share]:
         """Most calls first."""
+        added: dict[Any, list[float]] = {}
+        for keys, sums in self.groups.items():
+            _add(added, keys[_SHARED.index(name)], sums)
         found = [
             Share(named(key), int(calls), int(contacts), int(successes), cost, talk / 1000)
-            for key, (calls, contacts, successes, cost, talk) in self.groups.get(name, {}).items()
+            for key, (calls, contacts, successes, cost, talk) in added.items()
         ]
         return sorted(found, key=lambda share: (-share.calls, share.key))
 
@@ -272,20 +278,30 @@ class _Sums:
 
 
 def _column(name: str, values: tuple[Any, ...]) -> Any:
-    """Numbers as numbers, nothing as zero; names as categories, which are compared as numbers."""
+    """Numbers as numbers; names as categories, which are compared as numbers."""
     if name in ("zones", "agent_id", "from_number"):
         return pd.Categorical(values)
-    kind = np.float64 if name in ("duration_ms", "cost_cents") else np.int64
-    return np.array([value or 0 for value in values], dtype=kind)
+    return np.array(values, dtype=np.float64 if name in ("duration_ms", "cost_cents") else np.int64)
+
+
+def _counts(grouped: Any, summed: list[str]) -> pd.DataFrame:
+    """Of each group how many calls it has, and the sums of these columns."""
+    counts: pd.DataFrame = grouped[summed].sum()
+    counts.insert(0, "calls", grouped.size())
+    return counts
 
 
 def _merge(
     into: dict[Any, list[float]], counts: pd.DataFrame, key_of: Callable[[Any], Any] = lambda key: key
 ) -> None:
     for key, *values in counts.itertuples(name=None):
-        sums = into.setdefault(key_of(key), [0.0] * len(values))
-        for position, value in enumerate(values):
-            sums[position] += float(value)
+        _add(into, key_of(key), values)
+
+
+def _add(into: dict[Any, list[float]], key: Any, values: Sequence[float]) -> None:
+    sums = into.setdefault(key, [0.0] * len(values))
+    for position, value in enumerate(values):
+        sums[position] += float(value)
 
 
 def _offsets(instants: Any, zone: str) -> Any:

@@ -195,16 +195,6 @@ def run_now(store: Store, job: Job, now: datetime) -> int:
     return run_id
 
 
-def failing(store: Store) -> list[tuple[Job, JobRun]]:
-    """Jobs whose last run failed."""
-    latest = store.jobs.latest()
-    return [
-        (job, latest[job.id])
-        for job in store.jobs.listed()
-        if job.id in latest and latest[job.id].state is RunState.FAILED
-    ]
-
-
 def matching(source: str) -> list[Path]:
     """The files of a source, by name; no folders, no hidden ones, nothing of done/, failed/ or processing/."""
     pattern = str(Path(source) / "*.csv") if Path(source).is_dir() else source

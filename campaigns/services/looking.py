@@ -17,7 +17,8 @@ from campaigns.store import LiveCall, Store
 
 #: Real seconds over which the calls per second are taken.
 PACE_OVER = 15.0
-#: A forecast is made anew this often (real seconds), and never for more than this share of the time.
+#: A forecast is made anew this often (real seconds), and for more than this share of the time only if it has
+#: passed.
 _FORECAST_EVERY, _FORECAST_SHARE = 2.0, 0.005
 
 
@@ -48,7 +49,8 @@ class Looker:
     store: Store
     clock_of: Callable[[str], Clock]
     name: str | None = None
-    _forecasts: dict[str, tuple[float, Forecast]] = field(default_factory=dict)
+    #: when it was made, how long that took, what it says
+    _forecasts: dict[str, tuple[float, float, Forecast]] = field(default_factory=dict)
 
     def look(self, events: int) -> Look:
         """events: how many of the latest are wanted."""
@@ -82,10 +84,14 @@ class Looker:
         campaign = status.campaign
         if campaign.state in FINAL_CAMPAIGN:
             return None
-        due, known = self._forecasts.get(campaign.id, (0.0, None))
         started = time.monotonic()
-        if known is None or started >= due:
+        made, took, known = self._forecasts.get(campaign.id, (started, 0.0, None))
+        age = started - made
+        # On a fast clock what was foretold is soon past.
+        past = known is not None and known.done_at is not None and known.done_at <= now
+        if known is None or age >= (
+            _FORECAST_EVERY if past else max(_FORECAST_EVERY, took / _FORECAST_SHARE)
+        ):
             known = forecast(self.store, campaign, now)
-            took = time.monotonic() - started
-            self._forecasts[campaign.id] = (started + max(_FORECAST_EVERY, took / _FORECAST_SHARE), known)
+            self._forecasts[campaign.id] = (started, time.monotonic() - started, known)
         return known

@@ -32,9 +32,9 @@ def draw(report: Report) -> Iterator[tuple[str, str, Any]]:
             "install it with `pip install 'campaigns[plot]'`, or leave --plot and --html out",
         ) from None
     plots: list[tuple[str, str, tuple[float, float], Callable[[Report, Any], None], bool]] = [
-        ("leads", "Leads by state", (6.4, 2.6), _leads, report.leads > 0),
+        ("leads", "Leads by state", (6.4, 3.4), _leads, report.leads > 0),
         ("outcomes", "What the calls came to", (6.4, 3.4), _outcomes, bool(report.status.outcomes)),
-        ("attempts", "Attempts to contact", (6.4, 3.0), _attempts, bool(report.attempts_to_contact)),
+        ("attempts", "Attempts to contact", (9.6, 3.0), _attempts, bool(report.attempts_to_contact)),
         ("answers", "Answer rate by the callee's hour", (9.6, 3.4), _answers, bool(report.local)),
         ("days", "Calls and answers by day", (9.6, 3.0), _days, bool(report.daily)),
     ]
@@ -82,20 +82,27 @@ def _outcomes(report: Report, axes: Any) -> None:
 
 
 def _bars(axes: Any, rows: list[tuple[str, int]], colours: list[str], total: int) -> None:
-    drawn = axes.barh([name for name, _ in rows], [count for _, count in rows], color=colours)
-    labels = [f" {count:,} ({count / total:.0%})" for _, count in rows]
-    axes.bar_label(drawn, labels, fontsize=8, color=_INK)
-    axes.margins(x=0.18)
+    drawn = axes.barh([name for name, _ in rows], [count for _, count in rows], color=colours, height=0.7)
+    labels = [f"{count:,} ({_share(count / total)})" for _, count in rows]
+    axes.bar_label(drawn, labels, padding=4, fontsize=8, color=_INK)
+    axes.margins(x=0.2)
+    axes.set_ylim(-0.6, max(len(rows), 5) - 0.4)
     axes.invert_yaxis()
     axes.xaxis.set_visible(False)
     axes.spines["bottom"].set_visible(False)
+
+
+def _share(share: float) -> str:
+    return "<1%" if 0 < share < 0.005 else f"{share:.0%}"
 
 
 def _attempts(report: Report, axes: Any) -> None:
     numbers = sorted(report.attempts_to_contact)
     counts = [report.attempts_to_contact[number] for number in numbers]
     drawn = axes.bar([str(number) for number in numbers], counts, color=_GREEN, width=0.6)
-    axes.bar_label(drawn, [f"{count:,}" for count in counts], fontsize=8, color=_INK)
+    axes.bar_label(drawn, [f"{count:,}" for count in counts], padding=2, fontsize=8, color=_INK)
+    axes.margins(y=0.12)
+    axes.set_xlim(-0.6, max(len(numbers), 6) - 0.4)
     axes.set_xlabel("call of the lead that was the first to be taken", fontsize=8)
     axes.set_ylabel("leads", fontsize=8)
 
@@ -108,21 +115,20 @@ def _answers(report: Report, axes: Any) -> None:
         [_answer_rate(report, day, hour) for hour in range(first, last + 1)] for day in range(len(WEEKDAYS))
     ]
     known = [rate for row in grid for rate in row if rate == rate]
-    # Not as an image: in the page every cell stays sharp.
+    top = max([*known, 0.01])
+    # Not as an image: in the page every cell stays sharp. Never so dark that its number cannot be read.
     axes.pcolormesh(
         range(last - first + 1), range(len(WEEKDAYS)), grid, shading="nearest", cmap="YlGn", vmin=0,
-        vmax=max([*known, 0.01]), edgecolors="white", linewidth=1,
+        vmax=1.5 * top, edgecolors="white", linewidth=1,
     )  # fmt: skip
     axes.invert_yaxis()
     axes.set_yticks(range(len(WEEKDAYS)), WEEKDAYS)
     axes.set_xticks(range(last - first + 1), [f"{hour:02}" for hour in range(first, last + 1)])
     axes.set_xlabel(f"hour at the callee; blank below {_LEAST_CALLS} calls", fontsize=8)
-    top = max([*known, 0.01])
     for day, row in enumerate(grid):
         for position, rate in enumerate(row):
             if rate == rate:
-                colour = "white" if rate > 0.7 * top else _INK
-                axes.text(position, day, f"{rate:.0%}", ha="center", va="center", fontsize=7, color=colour)
+                axes.text(position, day, f"{rate:.0%}", ha="center", va="center", fontsize=8, color=_INK)
     axes.spines[:].set_visible(False)
 
 

@@ -69,6 +69,11 @@ def iso(instant: datetime) -> str:
     return instant.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
+def iso_of(milliseconds: int | None) -> str | None:
+    """The same of a column's value."""
+    return None if milliseconds is None else iso(from_ms(milliseconds))
+
+
 def status(store: Store, campaign: Campaign, now: datetime) -> Status:
     """Everything `campaigns status` shows of one campaign."""
     return _status(store, campaign, store.reports.tally(campaign.id), now)

@@ -10,44 +10,37 @@ from pathlib import Path
 from campaigns.services.figures import Report, Share
 from campaigns.services.plots import draw, svg
 from campaigns.services.variants import comparison
+from campaigns.services.words import money, percent
+from campaigns.whole_file import whole_file
 
 _STYLE = """
 :root { color-scheme: light; font-family: system-ui, sans-serif; color: #1f2933; background: #f5f7fa; }
 body { max-width: 64rem; margin: 0 auto; padding: 1.5rem 1rem 3rem; line-height: 1.45; }
 h1 { margin: 0 0 .2rem; font-size: 1.6rem; } h2 { margin: 2rem 0 .6rem; font-size: 1.1rem; }
 .muted { color: #616e7c; } .trouble { color: #c0392b; }
-.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr)); gap: .7rem; margin: 1.2rem 0; }
+.cards { display: grid; gap: .7rem; margin: 1.2rem 0; }
+.cards { grid-template-columns: repeat(auto-fill, minmax(min(13rem, 44%), 1fr)); }
 .card, figure { background: #fff; border: 1px solid #e4e7eb; border-radius: .5rem; padding: .7rem .9rem; margin: 0; }
 .card b { display: block; font-size: 1.35rem; } .card span { font-size: .8rem; color: #616e7c; }
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(26rem, 100%), 1fr)); gap: .9rem; }
 .wide { grid-column: 1 / -1; } svg { width: 100%; height: auto; display: block; }
+figure, .table { overflow-x: auto; } figure svg { min-width: 24rem; } .wide svg { min-width: 42rem; }
 table { border-collapse: collapse; width: 100%; background: #fff; font-size: .9rem; }
-th, td { padding: .35rem .6rem; border-bottom: 1px solid #e4e7eb; text-align: right; }
+th, td { padding: .35rem .6rem; white-space: nowrap; border-bottom: 1px solid #e4e7eb; text-align: right; }
 th:first-child, td:first-child { text-align: left; } th { color: #616e7c; font-weight: 600; }
 @media print { :root { background: #fff; } .card, figure { break-inside: avoid; } }
 """
 _HEAD = ("", "calls", "contacts", "contact rate", "successes", "cost", "cost per contact", "talk")
 _VARIANTS = (
-    "",
-    "leads",
-    "contacted",
-    "contact rate",
-    "succeeded",
-    "success rate",
-    "cost",
-    "cost per success",
-)
-_WIDE = ("answers", "days")
+    "", "leads", "contacted", "contact rate", "succeeded", "success rate", "cost", "cost per success",
+)  # fmt: skip
+_WIDE = ("attempts", "answers", "days")
 
 
 def write_page(report: Report, path: Path, now: datetime) -> None:
     """The file appears whole, or not at all. Raises CampaignsError without matplotlib, OSError."""
-    partial = path.with_name(f".{path.name}.part")
-    try:
-        partial.write_text(page(report, now), encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole_file(path) as file:
+        file.write(page(report, now))
 
 
 def page(report: Report, now: datetime) -> str:
@@ -57,13 +50,13 @@ def page(report: Report, now: datetime) -> str:
     if report.first_dial and report.last_dial:
         span = f" · dialed {report.first_dial:%Y-%m-%d %H:%M} to {report.last_dial:%Y-%m-%d %H:%M} UTC"
     cards = [
-        (_percent(report.penetration), f"penetration: {tally.dialed:,} of {report.leads:,} leads dialed"),
-        (_percent(report.contact_rate), f"contact rate: {tally.contacted:,} of those dialed"),
-        (_percent(report.success_rate), f"success rate: {tally.succeeded:,}, as the agent judged"),
+        (percent(report.penetration), f"penetration: {tally.dialed:,} of {report.leads:,} leads dialed"),
+        (percent(report.contact_rate), f"contact rate: {tally.contacted:,} of those dialed"),
+        (percent(report.success_rate), f"success rate: {tally.succeeded:,}, as the agent judged"),
         (f"{report.calls:,}", f"calls, {report.talk_seconds / 3600:,.1f} hours of talk"),
-        (_money(report.status.cost_cents), "cost of all calls"),
-        (_money(report.cost_per_contact), "cost per contact"),
-        (_percent(report.slot_use), f"of the line time used; {_percent(report.slot_use_busy)} while calling"),
+        (money(report.status.cost_cents), "cost of all calls"),
+        (money(report.cost_per_contact), "cost per contact"),
+        (percent(report.slot_use), f"of the line time used; {percent(report.slot_use_busy)} while calling"),
         (f"{report.status.rejected_rows:,}", "rows of the files rejected"),
     ]
     parts = [
@@ -117,33 +110,26 @@ def _table(shares: Sequence[Share]) -> str:
     head = "".join(f"<th>{name}</th>" for name in _HEAD)
     rows = "".join(
         f"<tr><td>{escape(one.key)}</td><td>{one.calls:,}</td><td>{one.contacts:,}</td>"
-        f"<td>{_percent(one.contacts / one.calls if one.calls else None)}</td><td>{one.successes:,}</td>"
-        f"<td>{_money(one.cost_cents)}</td>"
-        f"<td>{_money(one.cost_cents / one.contacts if one.contacts else None)}</td>"
+        f"<td>{percent(one.contacts / one.calls if one.calls else None)}</td><td>{one.successes:,}</td>"
+        f"<td>{money(one.cost_cents)}</td>"
+        f"<td>{money(one.cost_cents / one.contacts if one.contacts else None)}</td>"
         f"<td>{one.talk_seconds / 60:,.0f} min</td></tr>"
         for one in shares
     )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    return _tabled(head, rows)
 
 
 def _variants(report: Report) -> str:
     head = "".join(f"<th>{name}</th>" for name in _VARIANTS)
     rows = "".join(
         f"<tr><td>{escape(one.agent)}</td><td>{one.leads:,}</td><td>{one.contacted:,}</td><td>{one.contact}</td>"
-        f"<td>{one.succeeded:,}</td><td>{one.success}</td><td>{_money(one.cost_cents)}</td>"
-        f"<td>{_money(one.cost_per_success)}</td></tr>"
+        f"<td>{one.succeeded:,}</td><td>{one.success}</td><td>{money(one.cost_cents)}</td>"
+        f"<td>{money(one.cost_per_success)}</td></tr>"
         for one in report.variants
     )
     said = "".join(f"<p>{escape(line)}</p>" for line in comparison(report.variants))
-    return (
-        f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{said}"
-        '<p class="muted">By leads. In brackets intervals of 95% (Wilson).</p>'
-    )
+    return f'{_tabled(head, rows)}{said}<p class="muted">By leads. In brackets intervals of 95% (Wilson).</p>'
 
 
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{share:.1%}"
-
-
-def _money(cents: float | None) -> str:
-    return "-" if cents is None else f"{cents / 100:,.2f} USD"
+def _tabled(head: str, rows: str) -> str:
+    return f'<div class="table"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'

@@ -25,6 +25,7 @@ from campaigns.leads import (
 )
 from campaigns.services.report import iso
 from campaigns.store import Store, Suppression, SuppressionEvent
+from campaigns.whole_file import whole_file
 
 #: The source of the national list, and how old its data may be (16 CFR 310.4(b)(3)(iv)).
 FEDERAL = "federal"
@@ -164,9 +165,8 @@ def stale_lists(store: Store, now: datetime) -> list[str]:
 
 def export_list(store: Store, path: Path, source: str | None = None) -> int:
     """Write `phone,source,reason,added_at,expires_at`; returns how many. The file appears whole, or not at all."""
-    partial = path.with_name(f".{path.name}.part")
     count = 0
-    with partial.open("w", encoding="utf-8", newline="") as file:
+    with whole_file(path) as file:
         writer = csv.writer(file)
         writer.writerow(["phone", "source", "reason", "added_at", "expires_at"])
         for entry in store.suppressions.listed(source):
@@ -174,7 +174,6 @@ def export_list(store: Store, path: Path, source: str | None = None) -> int:
             cells = (entry.phone, entry.source, entry.reason, iso(entry.added_at), expires)
             writer.writerow([spreadsheet_safe(cell) for cell in cells])
             count += 1
-    partial.replace(path)
     return count
 
 

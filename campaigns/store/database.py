@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import sqlite3
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -69,6 +70,9 @@ class Database:
                 max_overflow=8,
                 hide_parameters=True,
             )
+        # Also at the exit of a process that did not close it: the last one out folds SQLite's write-ahead log into the
+        # database, so that the one file is all of it.
+        weakref.finalize(self, self.engine.dispose)
         self._leader = threading.Lock()
         self._handed_in: deque[_Shared] = deque()
         self._turn = _WriterTurn(self.url.database) if self.is_sqlite else nullcontext()

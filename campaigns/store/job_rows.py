@@ -356,6 +356,11 @@ class JobRows:
             rows = connection.execute(sa.select(job_runs).where(job_runs.c.id.in_(newest)))
             return {row.job_id: _run(dict(row._mapping)) for row in rows}
 
+    def failing(self) -> list[tuple[Job, JobRun]]:
+        """Jobs whose last run failed, with that run."""
+        failed = {job: run for job, run in self.latest().items() if run.state is RunState.FAILED}
+        return [(job, failed[job.id]) for job in (self.listed() if failed else []) if job.id in failed]
+
     def campaigns_of(self, job_id: str, but: int) -> Sequence[str]:
         """Names of the campaigns of the job's earlier runs, newest first."""
         query = (

@@ -41,7 +41,8 @@ _PENDING = sa.text("leads.state = 'pending'")
 _HELD = sa.text("leads.state = 'held'")
 
 
-#: Of a settled call. contact: 1 if a person took it, else 0. Times in business ms; `zones` and `file_id` of its lead.
+#: Of a settled call; what is not known is 0. contact, successful: 1 or 0. Times in business ms; zones and file_id are
+#: those of its lead.
 CALL_COLUMNS = ("lead_id", "file_id", "zones", "agent_id", "from_number", "dialing_at", "placed_at", "ended_at",
                 "contact", "duration_ms", "cost_cents", "successful")  # fmt: skip
 
@@ -219,6 +220,11 @@ class ReportRows:
         taken = sa.case((attempts.c.outcome.in_([str(outcome) for outcome in CONTACTS]), 1), else_=0)
         own: dict[str, sa.ColumnElement[Any]] = {
             "contact": taken, "zones": leads.c.zones, "file_id": leads.c.file_id,
+            "successful": sa.case((attempts.c.successful, 1), else_=0),
+            **{
+                name: sa.func.coalesce(attempts.c[name], 0)
+                for name in ("placed_at", "ended_at", "duration_ms", "cost_cents")
+            },
         }  # fmt: skip
         query = (
             sa.select(*(own[name] if name in own else attempts.c[name] for name in CALL_COLUMNS))

@@ -18,7 +18,7 @@ import structlog
 from pydantic import TypeAdapter
 
 from campaigns.cli.app import main
-from campaigns.cli.documents import DOCUMENTS
+from campaigns.cli.documents.table import DOCUMENTS
 from campaigns.simulator.config import SimulatorConfig
 from campaigns.simulator.server import Running, running
 from campaigns.store import Store

@@ -99,7 +99,7 @@ def test_resolved_as_not_placed_it_is_dialed_again(doubt: tuple[Cli, str]) -> No
 
 def test_what_cannot_be_resolved(doubt: tuple[Cli, str], retell: Retell) -> None:
     cli, attempt_id = doubt
-    assert "status" in cli.refused("resolve", "nobody", "placed")
+    assert "--state unresolved" in cli.refused("resolve", "nobody", "placed")
     assert "--call" in cli.refused("resolve", attempt_id, "not-placed", "--call", "call_1", code=2)
     cli.refused("resolve", attempt_id, "perhaps", code=2)
     retell.start()  # another Retell, which knows nothing of the call

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from campaigns.cli.reference import leaves
 from campaigns.store import Store
-from tests.acceptance.conftest import KEY, Cli, Retell
+from tests.acceptance.conftest import KEY, NUMBERS, Cli, Retell
 from tests.faults.rig import free_port
 from workers.embedded import HomeLock
 
@@ -184,6 +187,117 @@ def test_an_unknown_campaign(cli: Cli, command: tuple[str, ...]) -> None:
     assert "spring" in cli.refused(*command)
 
 
+def _naming(words: tuple[str, ...], command: Any) -> list[str] | None:
+    """The command with the name of a campaign that there is not, and what else it must be given; None: it takes none.
+
+    `import` and `create` make a campaign of that name.
+    """
+    named = next((one for one in command.params if one.name in ("name", "campaign")), None)
+    if named is None or words[0] in ("import", "create", "run", "jobs"):
+        return None
+    given = [named.opts[0], "nobody"] if named.param_type_name == "option" else ["nobody"]
+    must = {"outcomes": "busy", "code": "x", "to": "out.csv", "number": NUMBERS[0]}
+    for one in command.params:
+        if one.required and one is not named:
+            given += [one.opts[0], must[one.name]] if one.param_type_name == "option" else [must[one.name]]
+    return [*words, *given]
+
+
+def test_every_command_that_takes_a_campaign_says_which_there_are(cli: Cli, retell: Retell) -> None:
+    retell.start()
+    cli.ok("create", "spring")
+    tried = [named for words, command in leaves() if (named := _naming(words, command)) is not None]
+    assert len(tried) > 20
+    for command in tried:
+        assert "there are: spring" in cli.refused(*command), command
+    assert [one["campaign"] for one in cli.ok("status", "--all")] == ["spring"]
+    assert not (cli.folder / "out.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (("leads", "spring", "--file", "no.csv"), "spring.csv"),
+        (("dnc", "export", "out.csv", "--source", "federl"), "federal"),
+    ],
+)
+def test_a_filter_by_a_name_that_is_none_is_no_empty_answer(
+    cli: Cli, command: tuple[str, ...], words: str
+) -> None:
+    cli.draft()
+    cli.ok("dnc", "add", "+12125550199", "--source", "federal")
+    assert words in cli.refused(*command)
+    assert not (cli.folder / "out.csv").exists()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("leads", "spring", "--zone", "Mars/Olympus"),
+        ("leads", "spring", "--state", "bogus"),
+        ("leads", "spring", "--outcome", "bogus"),
+        ("leads", "spring", "--sort", "bogus"),
+        ("leads", "spring", "--limit", "many"),
+        ("leads", "spring", "--offset", "-1"),
+        ("leads", "spring", "--phone", "4155"),
+        ("leads", "spring", "--json", "--csv"),
+        ("attempts", "spring", "--state", "reached"),
+        ("attempts", "spring", "--from", "4155"),
+        ("events", "spring", "--limit", "0"),
+        ("windows", "spring", "--days", "61"),
+        ("windows", "spring", "--clock", "Mars/Olympus"),
+        ("explain", "hello"),
+        ("explain", "+12125550100", "--region", "Narnia"),
+        ("dnc", "add", "+12125550100", "--region", "Narnia"),
+        ("dnc", "check", "--region", "Narnia"),
+        ("dnc", "remove", "+12125550100", "--reason", "x", "--region", "Narnia"),
+        ("dnc", "remove", "+12125550100"),
+        ("dnc", "add", "+12125550100", "--expires", "soon"),
+        ("recycle", "spring", "--outcomes", "do_not_call"),
+        ("recycle", "spring", "--outcomes", ""),
+        ("release", "spring", "--code", "unknown_timezone", "--timezone", "Mars/Olympus"),
+        ("blackout", "add", "Narnia", "2026-12-01", "--reason", "x"),
+        ("blackout", "add", "US-NY", "soon", "--reason", "x"),
+        ("watch", "spring", "--every", "0"),
+        ("call", "4155"),
+        ("jobs", "add", "daily", "--cron", "now and then", "--source", "x"),
+    ],
+    ids=" ".join,
+)
+def test_values_that_a_command_does_not_know(cli: Cli, command: tuple[str, ...]) -> None:
+    cli.draft()
+    before = cli.ok("events", "spring", "--limit", "100")
+    said = cli(*command)
+    assert (said.code, said.out) == (2, "")
+    assert re.fullmatch(r"error: .{15,}(;|: write|: use) ?.*\n", said.err), said.err
+    assert cli.ok("events", "spring", "--limit", "100") == before
+    assert cli.ok("dnc", "check")["sources"] == {}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("export", "spring", "--out"),
+        ("export", "spring", "--rejects"),
+        ("evidence", "spring", "--out"),
+        ("report", "spring", "--html"),
+        ("windows", "spring", "--plot"),
+        ("dnc", "export"),
+        ("import", "fall.csv", "--campaign", "spring", "--rejects"),
+    ],
+    ids=" ".join,
+)
+def test_a_place_where_no_file_can_be_written(cli: Cli, command: tuple[str, ...]) -> None:
+    cli.draft()
+    cli.leads("fall.csv", [f"{number},Bob" for number in NUMBERS[8:]])
+    (cli.folder / "folder").mkdir()
+    for place in ("nowhere/x.png", "folder"):
+        line = cli.refused(*command, place)
+        assert line.startswith(f"error: {place}: "), line
+    assert [path.name for path in (cli.folder / "folder").iterdir()] == []
+    assert not list(cli.folder.glob(".*.part"))
+
+
 @pytest.mark.parametrize("name", ["", "  ", "a\nb", "x" * 101])
 def test_a_name_that_cannot_be_one(cli: Cli, name: str) -> None:
     assert "cannot name a campaign" in cli.refused("create", name)
@@ -317,9 +431,37 @@ def test_a_database_that_cannot_be_opened(cli: Cli) -> None:
     assert "CAMPAIGNS_HOME" in cli.refused("status")
 
 
-def test_a_database_that_is_none(cli: Cli) -> None:
-    (cli.home / "campaigns.db").write_bytes(b"not a database, " * 300)
-    assert "database" in cli.refused("status")
+def test_a_home_that_cannot_be_written(cli: Cli) -> None:
+    """As on a file system that is read-only: the lock of the writers cannot be opened."""
+    (cli.home / "campaigns.db-turn").unlink(missing_ok=True)
+    (cli.home / "campaigns.db-turn").mkdir()
+    for command in (("status",), ("create", "fall"), ("dnc", "check")):
+        line = cli.refused(*command)
+        assert "campaigns.db-turn" in line
+        assert "CAMPAIGNS_HOME" in line
+    [check] = [one for one in cli("doctor", "--json").document if one["check"] == "database"]
+    assert (check["result"], "permissions" in check["remedy"]) == ("failure", True)
+
+
+@pytest.mark.parametrize("damage", ["another file", "torn", "cut off"])
+def test_a_database_that_is_none_any_more(cli: Cli, damage: str) -> None:
+    database = cli.home / "campaigns.db"
+    whole = database.read_bytes()
+    damaged = {
+        "another file": b"not a database, " * 300,
+        "torn": whole[:100] + b"\xff" * 40_000 + whole[40_100:],
+        "cut off": whole[:5000],
+    }
+    database.write_bytes(damaged[damage])
+    for command in (("status",), ("leads", "spring"), ("create", "fall"), ("dnc", "check"), ("jobs", "list")):
+        line = cli.refused(*command)
+        assert "campaigns.db" in line
+        assert "copy" in line
+    assert database.read_bytes() == damaged[damage]
+    said = cli("doctor", "--json")
+    assert said.code == 1
+    [check] = [one for one in said.document if one["check"] == "database"]
+    assert (check["result"], "copy" in check["remedy"]) == ("failure", True)
 
 
 def test_a_home_of_a_newer_version(cli: Cli) -> None:

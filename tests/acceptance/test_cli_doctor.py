@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from campaigns.cli.documents import DOCUMENTS
+from campaigns.cli.documents.table import DOCUMENTS
 from campaigns.store import Store
 from tests.acceptance.conftest import KEY, Cli, Retell
 from tests.faults.rig import free_port

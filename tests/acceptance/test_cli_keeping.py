@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from campaigns.cli.documents import DOCUMENTS
+from campaigns.cli.documents.table import DOCUMENTS
 from campaigns.runtime import open_store
 from campaigns.settings import load_settings
 from campaigns.simulator.server import Running

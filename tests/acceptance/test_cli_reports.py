@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from campaigns.cli.documents import DOCUMENTS
+from campaigns.cli.documents.table import DOCUMENTS
 from tests.acceptance.conftest import NUMBERS, Cli, Retell
 from tests.acceptance.dialing import AT_ONCE, dial_to_the_end
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from campaigns.cli.documents import DOCUMENTS, Attempt, Event, Lead
+from campaigns.cli.documents.rows import Attempt, Event, Lead
+from campaigns.cli.documents.table import DOCUMENTS
 from campaigns.domain.outcomes import Outcome
 from campaigns.domain.states import AttemptState
 from tests.acceptance.conftest import NUMBERS, Cli, Retell
@@ -62,10 +63,10 @@ def test_leads_are_filtered(spring: Cli) -> None:
     assert phones(spring, "--state", "held") == [NUMBERS[10]]
     assert phones(spring, "--hold", "unknown_timezone") == [NUMBERS[10]]
     assert phones(spring, "--zone", "America/Chicago") == NUMBERS[1:3]
-    assert phones(spring, "--zone", "America/Chi") == []
+    assert phones(spring, "--zone", "America/Denver") == []
     assert phones(spring, "--phone", NUMBERS[1]) == [NUMBERS[1]]
     assert phones(spring, "--file", "leads.csv") == everyone
-    assert phones(spring, "--file", "other.csv") == phones(spring, "--outcome", "busy") == []
+    assert phones(spring, "--outcome", "busy") == []
     assert phones(spring, "--min-attempts", "1") == []
 
 

@@ -16,11 +16,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from campaigns.cli.watch import done_words, span, view
+from campaigns.cli.view import Screen, done_words, view
 from campaigns.domain.states import AttemptState
 from campaigns.runtime import open_store
 from campaigns.services.forecast import Forecast
 from campaigns.services.looking import Looker
+from campaigns.services.words import span
 from campaigns.settings import load_settings
 from campaigns.store import LiveCall
 from tests.acceptance.conftest import NUMBERS, Cli
@@ -53,6 +54,44 @@ def drawn(
     with console.capture() as captured:
         console.print(view(type(look)(look.campaigns, live, look.events), width, height, ascii_only), end="")
     return captured.get()
+
+
+def lines(cli: Cli, every: float, *notes: str) -> list[str]:
+    """What a `Screen` that is no terminal writes for one look after the other, each with its note."""
+    look = Looker(open_store(load_settings()), lambda _: Stopped()).look(12)
+    console = Console(width=80, force_terminal=False)
+    with console.capture() as captured, Screen(console, every) as screen:
+        for note in notes:
+            screen.show(look, note)
+    return captured.get().splitlines()
+
+
+def test_without_a_terminal_a_line_comes_now_and_then_and_a_new_note_at_once(cli: Cli) -> None:
+    cli.draft()
+    assert len(lines(cli, 60.0, "", "", "")) == 1
+    assert len(lines(cli, 0.0, "", "", "")) == 3
+    said = lines(cli, 60.0, "", "draining: 3 calls are left", "draining: 3 calls are left", "")
+    assert ["draining" in line for line in said] == [False, True, False]
+    assert "spring" in said[0]
+    assert "5 pending" in said[0]
+
+
+def test_the_line_names_what_keeps_the_account_from_dialing(cli: Cli) -> None:
+    cli.draft()
+    store = open_store(load_settings())
+    with store.database.write() as connection:
+        connection.exec_driver_sql("UPDATE workspaces SET trouble = 'no answer for +14155550100'")
+    assert "trouble: no answer for +*********00" in lines(cli, 0.0, "")[0]
+
+
+def test_a_note_has_its_line_on_the_screen(cli: Cli) -> None:
+    cli.draft()
+    look = Looker(open_store(load_settings()), lambda _: Stopped()).look(12)
+    console = Console(width=80, height=24)
+    with console.capture() as captured:
+        console.print(view(look, 80, 24, note="draining: 3 calls are left"), end="")
+    assert "draining: 3 calls are left" in captured.get()
+    assert len(captured.get().splitlines()) <= 24
 
 
 @pytest.fixture

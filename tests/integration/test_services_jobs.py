@@ -18,7 +18,7 @@ from campaigns.domain.jobs import Cause, Job, JobRun, RunState
 from campaigns.domain.states import CampaignState
 from campaigns.services import job_runs
 from campaigns.services.job_runs import Runner, perform
-from campaigns.services.jobs import MOST_AT_WORK, add_job, failing, run_now, tick, times
+from campaigns.services.jobs import MOST_AT_WORK, add_job, run_now, tick, times
 from campaigns.store.schema import job_runs as run_rows
 from campaigns.store.schema import jobs as job_rows
 
@@ -162,7 +162,7 @@ def test_a_file_that_is_wrong_fails_the_run_and_not_the_others(desk: Desk) -> No
     assert "phone" in (desk.inbox / "failed" / "bad.csv.error.txt").read_text()
     assert desk.files("done") == ["good.csv"]
     assert desk.campaign("daily-2026-12-01").state == CampaignState.RUNNING
-    [(failed, last)] = failing(desk.world.store)
+    [(failed, last)] = desk.world.store.jobs.failing()
     assert (failed.name, last.id) == ("daily", run.id)
     # It goes on next time, and is well again.
     desk.world.store.campaigns.cancel(desk.campaign("daily-2026-12-01").id, desk.world.clock.now())
@@ -170,7 +170,7 @@ def test_a_file_that_is_wrong_fails_the_run_and_not_the_others(desk: Desk) -> No
     desk.world.after(hours=24)
     [again] = desk.tick()
     assert again.state is RunState.DONE
-    assert failing(desk.world.store) == []
+    assert desk.world.store.jobs.failing() == []
     assert [one.state for one in desk.runs(job)] == [RunState.DONE, RunState.FAILED]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -14,7 +15,7 @@ from services_world import START, WORKSPACE, World, phone
 from campaigns.domain.entities import Campaign
 from campaigns.domain.errors import CampaignsError
 from campaigns.domain.states import CampaignState
-from campaigns.services.forecast import forecast
+from campaigns.services.forecast import Forecast, forecast
 from campaigns.services.looking import Looker
 from campaigns.services.retention import KEEP_YEARS, may_delete
 from campaigns.settings import SIMULATOR
@@ -69,6 +70,33 @@ def test_looking_changes_nothing(world: World) -> None:
         looker(world).look(5)
         assert connection.exec_driver_sql("PRAGMA data_version").scalar() == before
         assert connection.exec_driver_sql("SELECT total_changes()").scalar() == changes
+
+
+def test_a_forecast_that_has_passed_is_not_shown_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Making one took so long that it would stand for minutes; the virtual clock has left it behind."""
+    world.campaign("spring", *range(1, 9))
+    real, took = [100.0], [50.0]
+    monkeypatch.setattr("campaigns.services.looking.time.monotonic", lambda: real[0])
+
+    def slow(*arguments: Any) -> Forecast:
+        real[0] += took[0]
+        return forecast(*arguments)
+
+    monkeypatch.setattr("campaigns.services.looking.forecast", slow)
+    watching = looker(world, "spring")
+
+    def foretold() -> datetime:
+        [seen] = watching.look(0).campaigns
+        assert seen.forecast is not None
+        assert seen.forecast.done_at is not None
+        return seen.forecast.done_at
+
+    first = foretold()
+    real[0] += 5
+    world.after(seconds=5)
+    assert foretold() == first, "made anew at most for a small share of the time"
+    world.after(hours=24)
+    assert foretold() > world.clock.now()
 
 
 # -- forecast

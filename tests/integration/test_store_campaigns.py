@@ -12,6 +12,7 @@ from campaigns.domain.entities import CampaignOptions
 from campaigns.domain.retry import Hold, Reached, RetryAt
 from campaigns.domain.states import CAMPAIGN_TRANSITIONS, AttemptState, CampaignState
 from campaigns.store.events import real_ms
+from campaigns.store.names import campaign_names
 
 C = CampaignState
 LATER = NOW + timedelta(hours=1)
@@ -262,3 +263,16 @@ def test_start_and_end_are_instants_and_guard_the_moves(steps: Steps) -> None:
     assert rows.expire(campaign_id, end) == 0
     assert rows.complete_if_done(campaign_id, end)
     assert rows.past_end(WORKSPACE, end) == []
+
+
+def test_names_for_the_shell(steps: Steps, url: str) -> None:
+    assert campaign_names(url) == []
+    for hours, name in enumerate(("spring", "summer", "fall")):
+        steps.store.campaigns.create(name, WORKSPACE, CampaignOptions(), NOW + timedelta(hours=hours))
+    steps.execute("UPDATE campaigns SET archived_at = 1 WHERE name = 'summer'")
+    assert campaign_names(url) == ["fall", "spring"]
+
+
+@pytest.mark.parametrize("url", ["postgresql://127.0.0.1:1/none", "mysql://localhost/x", "nonsense"])
+def test_a_database_that_is_none_has_no_names(url: str) -> None:
+    assert campaign_names(url) == []

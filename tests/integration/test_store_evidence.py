@@ -66,6 +66,61 @@ def test_the_database_refuses_to_change_it(steps: Steps, change: str) -> None:
     assert len(before) == 1
 
 
+def refused_by_the_guard(steps: Steps) -> None:
+    for change in ("DELETE FROM evidence", "UPDATE evidence SET consent = 'yes'"):
+        with pytest.raises(sa.exc.DBAPIError, match="evidence is final"):
+            steps.execute(change)
+
+
+def test_deleting_a_campaign_takes_its_own_evidence_and_leaves_the_guard_up(steps: Steps) -> None:
+    gone, kept = steps.campaign("spring", phone(1)), steps.campaign("fall", phone(2))
+    for campaign_id in (gone, kept):
+        steps.attempt(campaign_id, A.SETTLED)
+    [_, other] = written(steps)
+    steps.store.campaigns.cancel(gone, NOW)
+    removed = steps.store.removals.delete(gone, "spring: for the test", NOW)
+    assert removed > 4
+    assert written(steps) == [other]
+    assert steps.store.campaigns.get(gone) is None
+    assert ("campaign", None, "deleted") in steps.happened()
+    assert steps.store.reports.miscounted(kept) == []
+    refused_by_the_guard(steps)
+    assert written(steps) == [other]
+
+
+def test_a_deletion_that_breaks_off_leaves_the_guard_up(steps: Steps) -> None:
+    """In the very transaction in which the guard was lifted."""
+    steps.attempt(steps.campaign("spring", phone(1)), A.DIALING)
+    before, store = written(steps), steps.store
+
+    def break_off() -> None:
+        with store.database.write() as connection, store.removals._unguarded(connection, evidence):
+            assert connection.exec_driver_sql("DELETE FROM evidence").rowcount == 1
+            raise OSError("the plug is pulled")
+
+    with pytest.raises(OSError, match="pulled"):
+        break_off()
+    assert written(steps) == before
+    refused_by_the_guard(steps)
+
+
+def test_while_one_campaign_is_deleted_nobody_else_may_delete_evidence(steps: Steps) -> None:
+    steps.attempt(steps.campaign("spring", phone(1)), A.DIALING)
+    before, store = written(steps), steps.store
+    wait = "PRAGMA busy_timeout = 50" if store.database.is_sqlite else "SET lock_timeout = '50ms'"
+    engine = sa.create_engine(store.database.engine.url, poolclass=sa.NullPool)
+    with engine.connect() as other:
+        other.exec_driver_sql(wait)
+        with (
+            store.database.write() as connection,
+            store.removals._unguarded(connection, evidence),
+            pytest.raises(sa.exc.DBAPIError, match="lock"),
+        ):
+            other.exec_driver_sql("DELETE FROM evidence")
+    assert written(steps) == before
+    refused_by_the_guard(steps)
+
+
 def test_blackouts_are_in_force_until_lifted_and_stay_on_record(steps: Steps) -> None:
     rows = steps.store.evidence
     first, last = date(2026, 8, 29), date(2026, 9, 5)

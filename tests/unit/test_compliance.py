@@ -123,7 +123,7 @@ def read(text: str) -> None:
         ("country", "country =", "is no TOML"),
         ('country = "US"', "", "country is missing"),
         ('country = "US"', 'country = "USA"', "'USA' is no country"),
-        ('holidays = "US"\n[', 'holidays = "Narnia"\n[', "'Narnia'"),
+        ('holidays = "US"\n[', "holidays = 7\n[", "holidays is 7"),
         ('jurisdiction = "US"', 'jurisdiction = "CA-ON"', "no part of US"),
         ('jurisdiction = "US"', 'jurisdiction = "US-FL"', "US itself has no rule"),
         ('kinds = ["sales"]', "kinds = []", "kinds are"),
@@ -151,6 +151,19 @@ def test_a_bad_file_is_one_clear_error(before: str, after: str, says: str) -> No
         read(GOOD.replace(before, after, 1))
     assert says in f"{caught.value} {caught.value.remedy}"
     assert caught.value.remedy
+
+
+def test_the_package_of_holidays_knows_every_place_that_the_rules_ask_it_about() -> None:
+    asked = [rule for rule in the_book().rules.values() if rule.calendar]
+    assert len(asked) > 5
+    for rule in asked:
+        assert len(rule._holidays_of(2027)) > 5, rule.jurisdiction
+
+
+def test_a_place_whose_holidays_nobody_knows_is_never_taken_for_one_without() -> None:
+    [rule] = read_book([("us.toml", GOOD.replace('"US"\n[', '"Narnia"\n[').encode())]).rules.values()
+    with pytest.raises(RulesError, match="Narnia"):
+        rule.hours(date(2027, 1, 4))
 
 
 def test_two_rules_for_one_place_and_no_rules_at_all_are_errors() -> None:

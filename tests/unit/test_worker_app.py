@@ -259,9 +259,7 @@ def test_a_run_that_was_done_paces_and_makes_room_for_the_next(
     assert sent == ([("pace", (), {"expires": 1.0}), ("jobs", (), {"expires": 1.0})] if ended else [])
 
 
-def test_housekeeping_does_all_its_parts(
-    context: SimpleNamespace,
-) -> None:
+def test_housekeeping_does_all_its_parts(context: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[str] = []
     context.store = SimpleNamespace(
         imports=SimpleNamespace(resume=lambda: done.append("finished")),
@@ -270,8 +268,9 @@ def test_housekeeping_does_all_its_parts(
         reports=SimpleNamespace(fold_tallies=lambda: done.append("tallied")),
     )
     context.clock = SystemClock()
+    monkeypatch.setattr(tasks.results, "look_for_late_analyses", lambda context: done.append("heard"))
     tasks.housekeeping()
-    assert done == ["finished", "expired", "folded", "tallied"]
+    assert done == ["finished", "expired", "folded", "tallied", "heard"]
 
 
 # -- a broker that is away
