@@ -120,8 +120,11 @@ def _longest_unused(caller: Caller) -> tuple[int, int]:
 def none_free(callers: Sequence[Caller], now: int) -> NoneFree:
     """Why none of them may be used now, and when the first one may."""
     gone = sum(caller.gone for caller in callers)
-    resting = [caller for caller in callers if not caller.gone and caller.is_resting(now)]
-    full = [caller for caller in callers if not caller.gone and not caller.is_resting(now)]
+    busy = [caller for caller in callers if not caller.gone]
+    full = [
+        caller for caller in busy if caller.left == 0 and _rests_until(caller, now) <= (caller.frees_at or 0)
+    ]
+    resting = [caller for caller in busy if caller not in full]
     parts = [
         f"{count} {what}"
         for count, what in (
@@ -134,7 +137,7 @@ def none_free(callers: Sequence[Caller], now: int) -> NoneFree:
     return NoneFree(
         f"no from-number is free: {', '.join(parts) or 'there is none'}",
         min(
-            (until for caller in (*resting, *full) if (until := _free_at(caller, now)) is not None),
+            (until for caller in busy if (until := _free_at(caller, now)) is not None),
             default=None,
         ),
     )
@@ -142,11 +145,13 @@ def none_free(callers: Sequence[Caller], now: int) -> NoneFree:
 
 def _free_at(caller: Caller, now: int) -> int | None:
     """When it may be used, as things stand."""
-    waits = [caller.resting_until] if caller.is_resting(now) else []
-    if caller.left == 0:
-        waits.append(caller.frees_at)
-    known = [at for at in waits if at is not None]
-    return max(known) if known else None
+    until = max(_rests_until(caller, now), (caller.frees_at or 0) if caller.left == 0 else 0)
+    return until or None
+
+
+def _rests_until(caller: Caller, now: int) -> int:
+    """0 = it does not rest."""
+    return (caller.resting_until or 0) if caller.is_resting(now) else 0
 
 
 def uses_left(callers: Sequence[Caller], now: int) -> int | None:

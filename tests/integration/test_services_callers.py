@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 from services_world import START, WORKSPACE, World, phone
 
+from campaigns.cli.view import plain_line
 from campaigns.domain.states import CampaignState
 from campaigns.services import dispatch
 from campaigns.services.account_numbers import LIST_MS, keep_numbers_fresh, note_numbers
 from campaigns.services.callers import pool, pool_cps
 from campaigns.services.dial import CPS_PATIENCE, Dialed
 from campaigns.services.explain import explain
+from campaigns.services.looking import Looker
 from campaigns.services.report import status
 
 TWILIO, TELNYX, TRUNK = "+14155550100", "+12125550101", "+13125550102"
@@ -95,7 +97,9 @@ def test_with_the_only_number_at_rest_leads_wait_free_of_charge_and_everybody_sa
     assert campaign.state is CampaignState.RUNNING
     waits = status(world.store, campaign, world.clock.now()).next_event
     assert waits.at == until
-    assert waits.what == "no from-number is free: 1 resting"
+    assert waits.what == "a from-number is free again (now 1 resting)"
+    seen = Looker(world.store, lambda _: world.clock, "spring").look(5)
+    assert "no from-number is free: 1 resting" in plain_line(seen.campaigns[0])
     [waiting] = [n for n in (1, 2) if world.lead(n)["state"] == "pending"]
     assert world.lead(waiting)["attempts"] == 0
     assert "resting" in said(world, waiting)["why"]

@@ -109,6 +109,17 @@ def test_when_none_is_free_it_is_told_when_one_will_be(pool: list[Caller]) -> No
     assert any(later(one, found.until).usable(found.until) for one in pool)
 
 
+def test_of_two_reasons_the_one_that_lasts_longer_is_told() -> None:
+    full = Caller("+14155550100").with_uses(3, NOW - 1000, NOW - 10, 3)
+    hours = 3_600_000
+    found = none_free([replace(full, resting_until=NOW + 4 * hours)], NOW)
+    assert (found.why, found.until) == (
+        "no from-number is free: 1 at the cap of 24 hours", NOW - 1000 + CAP_WINDOW_MS,
+    )  # fmt: skip
+    found = none_free([replace(full, resting_until=NOW + 48 * hours)], NOW)
+    assert (found.why, found.until) == ("no from-number is free: 1 resting", NOW + 48 * hours)
+
+
 @given(pools(), st.lists(st.sampled_from(sorted(LEADS)), max_size=60))
 def test_no_number_is_used_above_its_cap_in_a_claim(pool: list[Caller], phones: list[str]) -> None:
     left = {one.number: one.left for one in pool}
