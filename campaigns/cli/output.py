@@ -149,7 +149,7 @@ def event_words(event: Mapping[str, Any]) -> str:
     """What changed in an event of the database, numbers masked."""
     from campaigns.logs import mask
 
-    which = {"lead": f"lead {event['lead_id']}", "attempt": f"attempt {str(event['attempt_id'])[:8]}"}
+    which = {"lead": f"lead {event['lead_id']}", "attempt": f"attempt {str(event['attempt_id'])[-8:]}"}
     way = f"{event['from_state']} > {event['to_state']}" if event["from_state"] else event["to_state"]
     why = f"  {mask(event['detail'])}" if event["detail"] else ""
     return f"{which.get(event['subject'], event['subject'])}  {way}{why}"
