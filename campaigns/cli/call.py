@@ -44,7 +44,7 @@ def register(app: typer.Typer) -> None:
     app.command("call")(call)
 
 
-@asked.campaign_options("agent", "from_numbers", "profile", "windows", "timezone", "region", config=False)
+@asked.campaign_options("agents", "from_numbers", "profile", "windows", "timezone", "region", config=False)
 def call(
     number: Annotated[str, typer.Argument(metavar="NUMBER", help="Who is called, E.164.")],
     variables: Annotated[

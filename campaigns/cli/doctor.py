@@ -24,6 +24,7 @@ from campaigns.retell import Agent, RetellClient, RetellError
 from campaigns.retell import PhoneNumber as Number
 from campaigns.retell.errors import remedy_for
 from campaigns.runtime import open_retell, open_store
+from campaigns.services.account_numbers import note_numbers
 from campaigns.services.health import (
     Finding,
     agents,
@@ -289,7 +290,10 @@ class _Examination:
         return lines(self._retell.get_concurrency(), own)
 
     def _from_numbers(self) -> Finding:
-        return numbers(self._numbers, open_campaigns(self._store, self._settings.workspace))
+        workspace = self._settings.workspace
+        self._store.workspaces.ensure(workspace)
+        note_numbers(self._store, workspace, self._numbers)
+        return numbers(self._numbers, open_campaigns(self._store, workspace))
 
     @functools.cached_property
     def _speaking(self) -> dict[str, Agent | None]:

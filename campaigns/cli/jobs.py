@@ -170,7 +170,7 @@ def run(name: Name, as_json: given.Json = False) -> None:
     run_id = run_now(store, job, settings.clock().now())
     runner = Runner(
         store, settings.clock(), settings.workspace, None if settings.stand_in else DEFAULT_CPS,
-        lambda: account_numbers(settings),
+        lambda: account_numbers(store, settings),
     )  # fmt: skip
     ended = perform(runner, run_id, given.operator())
     while ended is None or ended.state in (RunState.QUEUED, RunState.RUNNING):

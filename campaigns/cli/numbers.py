@@ -12,14 +12,18 @@ from pydantic import ValidationError
 
 from campaigns.cli import options as given
 from campaigns.cli.confirm import Yes, confirm
-from campaigns.cli.documents.account import PhoneNumber, PhoneNumberDetail, ReleasedNumber
+from campaigns.cli.documents.account import PhoneNumber, PhoneNumberDetail, PhoneNumberUse, ReleasedNumber
 from campaigns.cli.output import Output
+from campaigns.domain.caller_ids import cps_of
+from campaigns.domain.entities import CampaignOptions
 from campaigns.domain.errors import CampaignsError, UsageError
 from campaigns.domain.states import FINAL_CAMPAIGN
 from campaigns.retell import PhoneNumber as Number
 from campaigns.retell import RetellClient
 from campaigns.retell.operations import OPERATIONS
-from campaigns.runtime import open_retell, open_store
+from campaigns.runtime import clock_of, open_retell, open_store
+from campaigns.services.account_numbers import note_numbers
+from campaigns.services.report import iso
 from campaigns.settings import Settings, load_settings
 
 NumberArgument = Annotated[str, typer.Argument(metavar="NUMBER", help="E.164, as +14155550100.")]
@@ -57,17 +61,68 @@ def numbers(ctx: typer.Context, as_json: given.Json = False) -> None:
 
 
 def list_numbers(as_json: given.Json = False) -> None:
-    """The account's phone numbers.
+    """The account's phone numbers: their use in 24 hours, the cap, calls per second, and who rests.
 
     Example: campaigns numbers list
     """
-    out = Output(as_json)
-    with open_retell(load_settings()) as retell:
-        rows = [_line(number) for number in retell.list_phone_numbers()]
+    settings, out = load_settings(), Output(as_json)
+    with open_retell(settings) as retell:
+        listed = retell.list_phone_numbers()
+    rows = _used(settings, listed)
     out.document(rows)
     if not as_json:
-        out.table("Numbers", ["number", "type", "nickname", "outbound agents"],
-                  [[r.number, r.type, r.nickname, ", ".join(r.outbound_agents)] for r in rows])  # fmt: skip
+        out.table(
+            "Numbers",
+            ["number", "type", "nickname", "outbound agents", "24 hours", "cap", "calls/s", "state"],
+            [
+                [r.number, r.type, r.nickname, ", ".join(r.outbound_agents), r.used_24h, r.cap,
+                 None if r.calls_per_second is None else f"{r.calls_per_second:g}",
+                 _state(r)]
+                for r in rows
+            ],
+        )  # fmt: skip
+
+
+def _state(number: PhoneNumberUse) -> str | None:
+    if not number.owned:
+        return "not the account's"
+    return f"rests until {number.resting_until}: {number.rest_reason}" if number.resting_until else None
+
+
+def _used(settings: Settings, listed: Sequence[Number]) -> list[PhoneNumberUse]:
+    """The account's numbers with their use, and numbers of campaigns that the account does not have."""
+    store = open_store(settings)
+    workspace = settings.workspace
+    store.workspaces.ensure(workspace)
+    note_numbers(store, workspace, listed)
+    now = clock_of(settings, store, workspace).now()
+    dialing: dict[str, list[CampaignOptions]] = {}
+    for campaign in store.campaigns.listed(workspace):
+        for number in campaign.options.from_numbers if campaign.state not in FINAL_CAMPAIGN else ():
+            dialing.setdefault(number, []).append(campaign.options)
+    lines = {number.phone_number: _line(number) for number in listed}
+    for number in dialing:
+        lines.setdefault(number, PhoneNumber(number=number, type=None, nickname=None, outbound_agents=[]))
+    known, used = store.numbers.known(workspace), store.numbers.used(workspace, list(lines), now)
+    ours = {number.phone_number for number in listed}
+    found = []
+    for number, line in lines.items():
+        row, campaigns = known.get(number), dialing.get(number, [])
+        rests = row and row.resting_until is not None and row.resting_until > now
+        caps = [options.number_cap for options in campaigns if options.number_cap is not None]
+        limits = [cps for options in campaigns if (cps := cps_of(line.type, options.cps)) is not None]
+        found.append(
+            PhoneNumberUse(
+                **line.model_dump(),
+                owned=number in ours,
+                used_24h=used[number],
+                cap=min(caps, default=None),
+                calls_per_second=max(limits, default=None),
+                resting_until=iso(row.resting_until) if rests and row and row.resting_until else None,
+                rest_reason=row.rest_reason if rests and row else None,
+            )
+        )
+    return found
 
 
 def show(number: NumberArgument, as_json: given.Json = False) -> None:

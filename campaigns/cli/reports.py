@@ -19,6 +19,7 @@ from campaigns.services.figures import report as sum_up
 from campaigns.services.forecast import Forecast
 from campaigns.services.forecast import forecast as foretell
 from campaigns.services.report import iso
+from campaigns.services.variants import comparison
 from campaigns.services.words import money, percent
 from campaigns.settings import load_settings
 
@@ -106,6 +107,7 @@ def show_report(out: Output, found: Report) -> None:
     for title, shares in (("Agents", found.by_agent), ("Numbers", found.by_number), ("Files", found.by_file)):
         if len(shares) > 1:
             _shares(out, title, shares)
+    _variants(out, found)
     show_trouble(out, current)
 
 
@@ -134,6 +136,23 @@ def _shares(out: Output, title: str, shares: list[Share]) -> None:
             for one in shares
         ],
     )  # fmt: skip
+
+
+def _variants(out: Output, found: Report) -> None:
+    """The agents of a campaign that has several, and whether they can be told apart."""
+    if not found.variants:
+        return
+    out.table(
+        "Agents compared, by leads, intervals of 95%",
+        ["agent", "leads", "contacted", "contact rate", "succeeded", "success rate", "cost", "per success"],
+        [
+            [one.agent, one.leads, one.contacted, str(one.contact), one.succeeded, str(one.success),
+             money(one.cost_cents), money(one.cost_per_success)]
+            for one in found.variants
+        ],
+    )  # fmt: skip
+    for line in comparison(found.variants):
+        out.line(line)
 
 
 def forecast(name: given.Name, as_json: given.Json = False) -> None:

@@ -19,6 +19,7 @@ from campaigns.domain.outcomes import Outcome
 from campaigns.domain.retry import NEVER_RETRIED
 from campaigns.domain.states import UNRESOLVED_CODE, CampaignState
 from campaigns.runtime import open_retell, open_store
+from campaigns.services.account_numbers import note_numbers
 from campaigns.services.halt import stop_calls
 from campaigns.services.launch import DEFAULT_CPS
 from campaigns.services.launch import launch as set_going
@@ -91,15 +92,17 @@ def start(store: Store, settings: Settings, campaign: Campaign, *, at_once: bool
         settings.workspace,
         settings.clock().now(),
         default_cps=None if settings.stand_in else DEFAULT_CPS,
-        numbers=lambda: account_numbers(settings),
+        numbers=lambda: account_numbers(store, settings),
         at_once=at_once,
     )
 
 
-def account_numbers(settings: Settings) -> list[str]:
-    """The numbers of the account, asked for now."""
+def account_numbers(store: Store, settings: Settings) -> list[str]:
+    """The numbers of the account, asked for now, and their types noted."""
     with open_retell(settings) as retell:
-        return [number.phone_number for number in retell.list_phone_numbers()]
+        listed = retell.list_phone_numbers()
+    note_numbers(store, settings.workspace, listed)
+    return [number.phone_number for number in listed]
 
 
 def _when(campaign: Campaign) -> str:

@@ -77,7 +77,7 @@ def plain_line(seen: Seen, note: str = "") -> str:
         f"{seen.now:%a %H:%M} UTC", status.campaign.name, _state(seen), leads or "no leads",
         f"lines {status.own}/{status.ceiling}", f"{sum(status.outcomes.values()):,} calls settled",
         f"{seen.calls_per_second:.1f}/s", _rates(seen), _done(seen),
-        f"trouble: {mask(status.trouble)}" if status.trouble else "", note,
+        status.no_number or "", f"trouble: {mask(status.trouble)}" if status.trouble else "", note,
     ]  # fmt: skip
     return " | ".join(part for part in parts if part)
 

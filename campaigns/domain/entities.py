@@ -9,6 +9,7 @@ from datetime import date, datetime, timedelta
 from functools import lru_cache
 
 from campaigns.domain.batching import BATCH_MODE, DEFAULT_HORIZON
+from campaigns.domain.caller_ids import DEFAULT_REST, Caller, parse_rest
 from campaigns.domain.retry import (
     DEFAULT_MAX_ATTEMPTS,
     DEFAULT_RETRY,
@@ -17,6 +18,7 @@ from campaigns.domain.retry import (
     parse_delay,
 )
 from campaigns.domain.span import read_instant
+from campaigns.domain.split import Variant, variants
 from campaigns.domain.states import AttemptState, CampaignState, LeadState
 
 
@@ -24,8 +26,11 @@ from campaigns.domain.states import AttemptState, CampaignState, LeadState
 class CampaignOptions:
     """How a campaign is dialed; kept as JSON with the campaign.
 
-    agent: Retell's agent id, empty = the one bound to the from-number. mode: `phone` or `batch`. batch_horizon: for how
-    long, as `5m`, calls may be left with Retell's own dialer in batch mode. concurrency: own cap on calls in progress,
+    agents: Retell's agents with their weights, as `Variant.parse` reads them; empty = the one bound to the from-number.
+    number_cap: attempts from each number in 24 hours, over all campaigns, None = no cap. number_rest: how long a number
+    rests that was labelled or blocked, as `parse_rest` reads it. mode: `phone` or
+    `batch`. batch_horizon: for how long, as `5m`, calls may be left with Retell's own dialer. concurrency: own cap on
+    calls in progress,
     None = what the account allows. cps: calls per second, None = no limit. profile: name of the calling rules.
     windows: specs of `Schedule.parse`. timezone: the campaign's zone: of its start and end, and of leads that name none
     themselves. weight: share of the account's slots against other campaigns. start_at, end_at: texts of
@@ -33,9 +38,11 @@ class CampaignOptions:
     called again, or when to be called back.
     """
 
-    agent: str = ""
+    agents: tuple[str, ...] = ()
     agent_version: str = ""
     from_numbers: tuple[str, ...] = ()
+    number_cap: int | None = None
+    number_rest: str = DEFAULT_REST
     mode: str = "phone"
     batch_horizon: str = DEFAULT_HORIZON
     concurrency: int | None = None
@@ -60,8 +67,11 @@ class CampaignOptions:
     def from_json(cls, text: str) -> CampaignOptions:
         """Inverse of `to_json`; keys of another version are left aside."""
         known = {f.name for f in fields(cls)}
-        loaded = {key: value for key, value in json.loads(text).items() if key in known}
-        for key in ("from_numbers", "windows"):
+        found = json.loads(text)
+        loaded = {key: value for key, value in found.items() if key in known}
+        if found.get("agent"):  # campaigns older than several agents
+            loaded.setdefault("agents", (found["agent"],))
+        for key in ("agents", "from_numbers", "windows"):
             loaded[key] = tuple(loaded.get(key, ()))
         return cls(**loaded)
 
@@ -78,6 +88,18 @@ class CampaignOptions:
         before, after = asdict(self), asdict(other)
         changed = [name for name in after if before[name] != after[name]]
         return [f"{name} {_shown(before[name])} -> {_shown(after[name])}" for name in changed]
+
+    def variants(self) -> tuple[Variant, ...]:
+        """The agents and their weights. Raises ValueError."""
+        return variants(self.agents)
+
+    @property
+    def agent_ids(self) -> tuple[str, ...]:
+        return tuple(variant.agent for variant in self.variants())
+
+    def rest(self) -> timedelta | None:
+        """How long a number rests, None = not at all."""
+        return parse_rest(self.number_rest)
 
     def retry_policy(self) -> RetryPolicy:
         return _policy(self.retry, self.max_attempts)
@@ -212,7 +234,8 @@ class NewLead:
 class DialOrder:
     """Everything a worker needs to dial one attempt.
 
-    dialed_ms: when the number was dialed over all campaigns (business ms), as far back as any cap.
+    dialed_ms: when the number was dialed over all campaigns (business ms), as far back as any cap. caller: the
+    from-number, with its uses but this one where the campaign has a cap for them.
     """
 
     attempt_id: str
@@ -235,6 +258,7 @@ class DialOrder:
     sip_headers: Mapping[str, str]
     suppressed: bool
     dialed_ms: Sequence[int]
+    caller: Caller
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,7 @@ class RecentDial:
         if self.state in (AttemptState.AMBIGUOUS, AttemptState.UNRESOLVED):
             return True
         if self.state == AttemptState.NOT_PLACED:
-            return self.refusal_status == 0 and self.refusal != LATE
+            return self.refusal_status == 0 and self.refusal not in (LATE, NUMBER_GONE)
         # A full account is no failure; the slots see to that.
         return (
             self.outcome == Outcome.PLATFORM_ERROR
@@ -76,6 +76,8 @@ class RecentDial:
 
 #: Refusal of a dial that a worker gave back because it had slept: nobody's failure.
 LATE = "woke_up_late"
+#: Refusal of a dial from a number that the account does not have any more: neither the platform's nor the lead's fault.
+NUMBER_GONE = "number_is_gone"
 
 
 def breaker_trips(latest: Sequence[RecentDial]) -> str | None:

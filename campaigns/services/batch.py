@@ -28,7 +28,7 @@ from campaigns.domain.entities import DialOrder, Evidence
 from campaigns.domain.entities import Refused as GateRefused
 from campaigns.domain.pacing import SHRINK_SECONDS
 from campaigns.domain.states import AttemptState
-from campaigns.domain.trouble import LATE
+from campaigns.domain.trouble import ACCOUNT_REFUSALS, LATE, NUMBER_GONE
 from campaigns.retell import (
     BatchPlaced,
     BatchTask,
@@ -41,6 +41,7 @@ from campaigns.retell import (
     TimeWindow,
     Unknown,
 )
+from campaigns.services.account_numbers import is_gone
 from campaigns.services.context import Context
 from campaigns.services.dial import (
     DEFERRED_BACKOFF,
@@ -50,6 +51,7 @@ from campaigns.services.dial import (
     awake_seconds,
     gate_of,
     lease_ms,
+    number_is_busy,
     pause_if_hopeless,
     refusal_of,
     task_of,
@@ -101,7 +103,7 @@ def _groups(context: Context, claimed: Batch) -> list[_Group]:
         order = attempts.dial_order(task.attempt_id) if task.state is AttemptState.CLAIMED else None
         if order is None:
             continue
-        answer = gate_of(context, order, at)
+        answer = number_is_busy(order, at) or gate_of(context, order, at)
         if isinstance(answer, GateRefused):
             held = answer.next_at is None and answer.code != "suppressed"
             hold = (answer.code, remedy_for(answer)) if held else None
@@ -243,6 +245,8 @@ def _record(
             return give_back(message or "429", 429, retry_after or DEFERRED_BACKOFF)
         case Refused(status=status, message=message):
             log.warning("batch_refused", batch=batch_id, status=status, message=message)
+            if status not in ACCOUNT_REFUSALS and is_gone(context, claimed.from_number):
+                return give_back(NUMBER_GONE, 0, DEFERRED_BACKOFF)
             hold = None
             if len(won) == 1 and store.attempts.refusals_of_lead(won[0]) + 1 >= len(REFUSED_SIZES):
                 hold = ("dial_refused", f"{message}: correct the lead, then release it")

@@ -18,10 +18,12 @@ from pydantic.fields import FieldInfo
 
 from campaigns.compliance import PROFILES, rules_for
 from campaigns.domain.batching import BATCH_MODE, LONGEST_HORIZON, SHORTEST_HORIZON
+from campaigns.domain.caller_ids import parse_rest
 from campaigns.domain.entities import CampaignOptions
 from campaigns.domain.errors import UsageError
 from campaigns.domain.retry import RetryPolicy, parse_delay
 from campaigns.domain.span import check_span
+from campaigns.domain.split import Variant
 from campaigns.domain.windows import Schedule, zone
 
 SCHEMA_ID = "https://json-schema.org/draft/2020-12/schema"
@@ -85,6 +87,16 @@ def _horizon(text: str) -> str:
     return text
 
 
+def _rest(text: str) -> str:
+    parse_rest(text)
+    return text.strip()
+
+
+def _agent(spec: str) -> str:
+    Variant.parse(_filled(spec))
+    return spec.strip()
+
+
 def _filled(text: str) -> str:
     if not text.strip():
         raise ValueError("it is empty")
@@ -144,16 +156,34 @@ class CampaignConfig(BaseModel):
         _AS_LIST,
         Flag("NUMBER", "write it as +14155550100", many=True),
     ] = list(_DEFAULT.from_numbers)
-    agent: Annotated[
+    number_cap: Annotated[
+        Annotated[int, Field(ge=1)] | None,
+        Field(description="Calls from each number in 24 hours, over all campaigns; default: no cap."),
+        Flag("N", "write a whole number above 0, or leave it out for no cap", int),
+    ] = _DEFAULT.number_cap
+    number_rest: Annotated[
         str,
-        AfterValidator(_filled),
-        Field(description="Retell agent; default: the number's own."),
-        Flag("ID", "`campaigns agents` lists them; leave it out for the number's own"),
-    ] = _DEFAULT.agent
+        AfterValidator(_rest),
+        Field(
+            description="How long a number rests after a call that was marked as spam or blocked by the network,"
+            f" or none; default {_DEFAULT.number_rest}."
+        ),
+        Flag("TIME", "write it as 4h or 1d, or none"),
+    ] = _DEFAULT.number_rest
+    agents: Annotated[
+        list[Annotated[str, AfterValidator(_agent)]],
+        Field(
+            alias="agent",
+            min_length=1,
+            description="Retell agent; default: the number's own. Several share the leads by weight, as agent_a=2.",
+        ),
+        _AS_LIST,
+        Flag("ID[=WEIGHT]", "write it as agent_a, or agent_a=2; `campaigns agents` lists them", many=True),
+    ] = list(_DEFAULT.agents)
     agent_version: Annotated[
         str,
         AfterValidator(_filled),
-        Field(description="Version of the agent, a number or a tag; default: its latest."),
+        Field(description="Version of the agents, a number or a tag; default: the latest of each."),
         Flag("VERSION", "leave it out for the agent's latest one"),
     ] = _DEFAULT.agent_version
     mode: Annotated[
@@ -349,6 +379,14 @@ def check_options(options: CampaignOptions, now: datetime | None = None) -> list
         rules_for(options.profile, options.windows)
     except UsageError as error:
         problems.append(Problem("window", str(error), error.remedy))
+    try:
+        options.variants()
+    except ValueError as error:
+        message, _, remedy = str(error).partition(": ")
+        problems.append(Problem("agent", message, remedy))
+    doubled = [number for number in options.from_numbers if options.from_numbers.count(number) > 1]
+    if doubled:
+        problems.append(Problem("from", f"{doubled[0]} stands twice", "give each number once"))
     try:
         check_span(options.starts_at(), options.ends_at(), now)
     except ValueError as error:

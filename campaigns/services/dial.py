@@ -13,11 +13,13 @@ import redis
 import structlog
 
 from campaigns.compliance import evidence_of, may_call, remedy_for, rules_for
+from campaigns.domain.caller_ids import UNKNOWN_TYPE, cps_of, none_free
+from campaigns.domain.clock import to_ms
 from campaigns.domain.entities import DialOrder, Evidence, UnknownDial
 from campaigns.domain.entities import Refused as GateRefused
 from campaigns.domain.pacing import SHRINK_SECONDS
 from campaigns.domain.states import AttemptState, CampaignState
-from campaigns.domain.trouble import ACCOUNT_REFUSALS, LATE, REFUSALS_IN_A_ROW, pause_reason
+from campaigns.domain.trouble import ACCOUNT_REFUSALS, LATE, NUMBER_GONE, REFUSALS_IN_A_ROW, pause_reason
 from campaigns.retell import (
     BatchTask,
     CreatePhoneCall,
@@ -28,6 +30,7 @@ from campaigns.retell import (
     Unknown,
     Verdict,
 )
+from campaigns.services.account_numbers import is_gone
 from campaigns.services.adoption import adopt
 from campaigns.services.context import Context
 
@@ -35,8 +38,9 @@ log = structlog.get_logger(__name__)
 
 #: Real seconds that a dial waits in its thread for its turn; beyond that its message is sent again later.
 CPS_PATIENCE = 2.0
-#: Real seconds that may pass between the commit of `dialing` and the POST: a worker that slept must not dial.
-FENCE_SECONDS = 2.0
+#: Real seconds that may pass between the commit of `dialing` and the POST: a worker that slept must not dial. So nobody
+#: is rung later than that after a pause, which the commit would have seen.
+FENCE_SECONDS = 1.0
 #: Real seconds added to twice the HTTP time-out before a dial without a verdict counts as unknown.
 LEASE_MARGIN = 10.0
 #: Real seconds before a dial that could not be sent, or was refused for now, is due again.
@@ -86,7 +90,7 @@ def dial(context: Context, attempt_id: str, awake: Callable[[], float] = awake_s
         return waited
     started = awake()
     now = context.clock.now()
-    answer = gate_of(context, order, now)
+    answer = number_is_busy(order, now) or gate_of(context, order, now)
     if isinstance(answer, GateRefused):
         held = answer.next_at is None and answer.code != "suppressed"
         hold = (answer.code, remedy_for(answer)) if held else None
@@ -120,13 +124,13 @@ def redial(context: Context, one: UnknownDial, awake: Callable[[], float] = awak
     answer = gate_of(context, order, now)
     if isinstance(answer, GateRefused):
         return False
-    if order.options.cps is not None:
-        try:
-            ours, wait = context.limiter.reserve(context.workspace, order.options.cps, CPS_PATIENCE)
-        except redis.RedisError:
-            return False
-        if not ours:
-            return False
+    try:
+        ours, wait = _turn(context, order)
+    except redis.RedisError:
+        return False
+    if not ours:
+        return False
+    if wait > 0:
         context.sleep(wait)
     started = awake()
     if not context.store.recovery.redial(
@@ -154,12 +158,19 @@ def refusal_of(verdict: Refused) -> str:
     return f"Retell refused the dial with {verdict.status}: {verdict.message} ({verdict.remedy})"
 
 
+def _turn(context: Context, order: DialOrder) -> tuple[bool, float]:
+    """The next turn of the from-number's provider, which counts over all campaigns. Raises redis.RedisError."""
+    per_second = cps_of(order.caller.type, order.options.cps)
+    if per_second is None:
+        return True, 0.0
+    bucket = f"{context.workspace}:{order.caller.type or UNKNOWN_TYPE}"
+    return context.limiter.reserve(bucket, per_second, CPS_PATIENCE)
+
+
 def _take_turn(context: Context, order: DialOrder) -> DialResult | None:
     """Wait for this dial's turn under the calls per second; None when it has come."""
-    if order.options.cps is None:
-        return None
     try:
-        ours, wait = context.limiter.reserve(context.workspace, order.options.cps, CPS_PATIENCE)
+        ours, wait = _turn(context, order)
     except redis.RedisError as error:
         log.warning("limiter_away", error=type(error).__name__)
         now = context.clock.now()
@@ -172,6 +183,15 @@ def _take_turn(context: Context, order: DialOrder) -> DialResult | None:
     if wait > 0:
         context.sleep(wait)
     return None
+
+
+def number_is_busy(order: DialOrder, now: datetime) -> GateRefused | None:
+    """Whether its from-number has begun to rest since the claim, or is above a cap that was lowered."""
+    at = to_ms(now)
+    if order.caller.usable(at):
+        return None
+    # At once: another number may be free, and the claim knows which.
+    return GateRefused("number_not_free", now, none_free([order.caller], at).why)
 
 
 def gate_of(context: Context, order: DialOrder, now: datetime) -> Evidence | GateRefused:
@@ -244,6 +264,8 @@ def _record(context: Context, order: DialOrder, verdict: Verdict) -> DialResult:
         case Refused(status=status, message=message):
             log.warning("dial_refused", attempt=attempt_id, status=status, message=message)
             why = refusal_of(verdict)
+            if status not in ACCOUNT_REFUSALS and is_gone(context, order.from_number):
+                return give_back(NUMBER_GONE, 0, DEFERRED_BACKOFF)
             hold = None
             if attempts.refusals_of_lead(attempt_id) + 1 >= REFUSALS_PER_LEAD:
                 hold = ("dial_refused", f"{message}: correct the lead, then release it")

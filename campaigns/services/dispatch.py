@@ -16,6 +16,8 @@ from campaigns.domain.pacing import MOST_WAITING, PACE_AGAIN, Segment, claim_ord
 from campaigns.domain.states import CampaignState
 from campaigns.domain.trouble import GENTLE_CALLS
 from campaigns.retell import RetellError, RetellRefused
+from campaigns.services.account_numbers import keep_numbers_fresh
+from campaigns.services.callers import placed_pool, pool_cps
 from campaigns.services.context import Context
 from campaigns.store import Account, Claimed, ClaimPlan, Load
 
@@ -36,6 +38,9 @@ BATCH_EVERY = timedelta(seconds=20)
 #: Leads that one claim of a campaign in batch mode takes at most.
 MOST_CLAIMED = 2_000
 NO_FROM_NUMBER = "no from-number: give the campaign one with --from"
+NUMBERS_GONE = (
+    "{} no number of the account any more, and dials were refused: give the campaign others with --from"
+)
 
 
 def observe_account(context: Context) -> Account:
@@ -127,6 +132,8 @@ def pace(context: Context, only: str | None = None) -> Paced:
         account = current_account(context)
         usable = account.age_ms is not None and 0 <= account.age_ms <= SNAPSHOT_STALE_MS
         if usable and account.ceiling() > account.foreign:
+            if any(campaign.options.cps is not None for campaign in running):
+                keep_numbers_fresh(context)  # the limit goes by the type of each number
             outcome = store.claims.claim(
                 context.workspace, account.ceiling(), account.foreign, plans, now, CLAIM_LEASE_MS
             )
@@ -147,11 +154,18 @@ def claim_plans(context: Context, running: list[Campaign]) -> list[ClaimPlan]:
     blackouts = store.evidence.blackouts()
     waiting = store.attempts.waiting_claims(context.workspace)
     load = store.batches.load(context.workspace)
+    known = store.numbers.known(context.workspace)
     plans: list[ClaimPlan] = []
     for campaign in running:
         options = campaign.options
         if not options.from_numbers:
             store.campaigns.pause(campaign.id, NO_FROM_NUMBER, now)
+            continue
+        callers = placed_pool(options, known)
+        if all(caller.gone for caller in callers):
+            are = "is" if len(callers) == 1 else "are"
+            numbers = ", ".join(options.from_numbers)
+            store.campaigns.pause(campaign.id, NUMBERS_GONE.format(f"{numbers} {are}"), now)
             continue
         rules = rules_for(options.profile, options.windows, blackouts)
         open_until, opens_at = _open_until(rules, segments[campaign.id], now), None
@@ -167,10 +181,13 @@ def claim_plans(context: Context, running: list[Campaign]) -> list[ClaimPlan]:
                 campaign_id=campaign.id,
                 weight=options.weight,
                 cap=_cap(campaign),
-                room=MOST_CLAIMED if ahead else claim_room(options.cps, waiting.get(campaign.id, 0)),
+                room=MOST_CLAIMED
+                if ahead
+                else claim_room(pool_cps(options, callers), waiting.get(campaign.id, 0)),
                 ranked=claim_order(open_until),
-                from_numbers=options.from_numbers,
-                agent_id=options.agent,
+                callers=callers,
+                number_cap=options.number_cap,
+                agents=options.variants(),
                 agent_version=options.agent_version,
                 gate=partial(_gate, rules),
                 ahead=ahead,

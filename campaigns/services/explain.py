@@ -7,12 +7,14 @@ from datetime import date, datetime
 from typing import Any
 
 from campaigns.compliance import CONFIDENCES, Rule, Rules, Terms, may_call, remedy_for, rules_for
+from campaigns.domain.caller_ids import Caller, NoneFree, cps_of
 from campaigns.domain.clock import from_ms, to_ms
 from campaigns.domain.entities import Allowed, Blackout, Callee, Campaign, CampaignOptions, Refused
 from campaigns.domain.pacing import CPS_MARGIN
 from campaigns.domain.states import AttemptState, CampaignState, LeadState
 from campaigns.domain.windows import Spans, zone
 from campaigns.leads import place_of
+from campaigns.services.callers import choice, pool
 from campaigns.services.report import iso
 from campaigns.store import Account, Store, Suppression
 
@@ -109,6 +111,7 @@ class _Gate:
         self._caps(terms, dialed)
         answer = may_call(self._callee, max(self._now, due), self._rules, dialed, listed is not None)
         self._answer(answer)
+        self._from_number()
         self._account()
         return self._verdict(answer, due)
 
@@ -246,6 +249,27 @@ class _Gate:
             )
             self._blocked("gate", says, answer.next_at)
 
+    def _from_number(self) -> None:
+        """Which number it would be called from, or when one is free."""
+        campaign, numbers = self._campaign, self._options.from_numbers
+        if campaign is None or not numbers:
+            return
+        found = choice(self._store, campaign, self._phone, self._callee.jurisdictions, self._now)
+        if isinstance(found, NoneFree):
+            until = None if found.until is None else from_ms(found.until)
+            says = found.why if until is None else f"{found.why}; the next one at {iso(until)}"
+            self._blocked("from-number", says, until)
+            return
+        says = f"{found.number}, of {len(numbers)}" if len(numbers) > 1 else found.number
+        if found.left is not None:
+            says += f"; {found.left} of {self._options.number_cap} calls in 24 hours left"
+        self._say("from-number", says, True)
+        agents = self._options.variants()
+        own = self._lead["agent_id"] if self._lead else ""
+        if own or len(agents) > 1:
+            shares = ", ".join(f"{one.agent} {one.weight}" for one in agents)
+            self._say("agent", own or f"one of {shares}: at the first claim")
+
     def _account(self) -> None:
         account: Account = self._store.workspaces.account(self._workspace)
         own = self._store.own_lines(self._workspace)
@@ -258,9 +282,17 @@ class _Gate:
             says += f"; trouble: {account.trouble}"
         self._say("lines", says, free > 0 if self._campaign is not None else None)
         cps = self._options.cps
-        self._say(
-            "calls per second", "no limit" if cps is None else f"{cps:g}, kept {CPS_MARGIN - 1:.0%} below it"
+        by_type = {caller.type: cps_of(caller.type, cps) for caller in self._pool()}
+        limits = ", ".join(
+            f"{limit:g} from {kind or 'any'} numbers" for kind, limit in by_type.items() if limit
         )
+        self._say(
+            "calls per second",
+            "no limit" if cps is None else f"{limits or f'{cps:g}'}, kept {CPS_MARGIN - 1:.0%} below it",
+        )
+
+    def _pool(self) -> list[Caller]:
+        return pool(self._options, self._store.numbers.known(self._workspace))
 
     def _verdict(self, answer: Allowed | Refused, due: datetime) -> Explanation:
         lead = self._lead

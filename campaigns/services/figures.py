@@ -20,6 +20,7 @@ import pandas as pd
 from campaigns.domain.clock import from_ms
 from campaigns.domain.entities import Campaign
 from campaigns.services.report import Status, iso, status
+from campaigns.services.variants import VariantResult, comparison, variant_results
 from campaigns.store import CALL_COLUMNS, Store
 
 _CHUNK = 50_000
@@ -64,7 +65,7 @@ class Report:
     attempts_per_lead: number of charged attempts -> leads. attempts_to_contact: which call of a lead was the first that
     somebody took -> leads. local: (weekday, hour) at the callee -> (calls, contacts). daily: UTC day -> (calls,
     contacts, cents). slot_use: busy slot-seconds over available ones from the first to the last dial; slot_use_busy
-    over the time only in which a call was in progress.
+    over the time only in which a call was in progress. variants: where several agents called.
     """
 
     status: Status
@@ -79,6 +80,7 @@ class Report:
     by_agent: list[Share]
     by_number: list[Share]
     by_file: list[Share]
+    variants: list[VariantResult]
     slot_use: float | None
     slot_use_busy: float | None
     first_dial: datetime | None
@@ -138,6 +140,8 @@ class Report:
             "by_agent": [share.document() for share in self.by_agent],
             "by_number": [share.document() for share in self.by_number],
             "by_file": [share.document() for share in self.by_file],
+            "variants": [variant.document() for variant in self.variants],
+            "comparison": comparison(self.variants),
             "first_dial": None if self.first_dial is None else iso(self.first_dial),
             "last_dial": None if self.last_dial is None else iso(self.last_dial),
             "slot_use": _rounded(self.slot_use),
@@ -161,6 +165,7 @@ def report(
     dials = sums.joined("dialing_at")
     last = int(dials.max()) if len(dials) else None
     whole, busy = slot_use(starts, ends, current.ceiling, last) if last is not None else (None, None)
+    by_agent = sums.shares("agent_id", agent_named)
     return Report(
         status=current,
         calls=sums.calls,
@@ -174,14 +179,26 @@ def report(
             f"{from_ms(day * _DAY_MS):%Y-%m-%d}": (int(v[0]), int(v[1]), v[2])
             for day, v in sums.daily.items()
         },
-        by_agent=sums.shares("agent_id", lambda key: key or "the number's agent"),
+        by_agent=by_agent,
         by_number=sums.shares("from_number", str),
         by_file=sums.shares("file_id", lambda key: files.get(key, str(key))),
+        variants=variant_results(
+            [agent_named(agent) for agent in sums.agents],
+            {share.key: share.cost_cents for share in by_agent},
+            sums.joined("agent"),
+            sums.joined("lead_id"),
+            sums.joined("contact"),
+            sums.joined("successful"),
+        ),
         slot_use=whole,
         slot_use_busy=busy,
         first_dial=from_ms(int(dials.min())) if len(dials) else None,
         last_dial=None if last is None else from_ms(last),
     )
+
+
+def agent_named(agent_id: str) -> str:
+    return agent_id or "the number's agent"
 
 
 @contextmanager
@@ -207,6 +224,8 @@ class _Sums:
     #: (agent, number, file) -> calls, contacts, successes, cents, milliseconds of talk
     groups: dict[tuple[Any, ...], list[float]] = field(default_factory=dict)
     kept: dict[str, list[Any]] = field(default_factory=dict)
+    #: Agent -> its position among those seen, which is what is kept of each call.
+    agents: dict[str, int] = field(default_factory=dict)
 
     def add(self, calls: pd.DataFrame) -> None:
         self.calls += len(calls)
@@ -221,6 +240,11 @@ class _Sums:
         self._by_local_time(times)
         for name in ("lead_id", "dialing_at", "placed_at", "ended_at", "contact"):
             self.kept.setdefault(name, []).append(calls[name].to_numpy())
+        named = calls["agent_id"].cat
+        positions = [self.agents.setdefault(agent, len(self.agents)) for agent in named.categories]
+        self.kept.setdefault("agent", []).append(np.array(positions, dtype=np.int32)[named.codes])
+        won = (calls["successful"] > 0).to_numpy(dtype=np.int8)
+        self.kept.setdefault("successful", []).append(won)
 
     def _by_local_time(self, times: pd.DataFrame) -> None:
         known = times[times["zones"] != ""]

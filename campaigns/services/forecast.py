@@ -19,6 +19,7 @@ from campaigns.domain.forecast import (
     shares_of,
 )
 from campaigns.domain.states import FINAL_CAMPAIGN, CampaignState
+from campaigns.services.callers import pool, pool_cps
 from campaigns.store import Store
 
 #: Business time over which the present pace is taken, and how many dials make one.
@@ -137,8 +138,11 @@ def _rates(
     if campaign.options.concurrency is not None:
         share = min(share, campaign.options.concurrency)
     possible = max(share, 0.5) / max(seconds, 1.0)
-    if campaign.options.cps is not None:
-        possible = min(possible, campaign.options.cps)
+    callers = pool(campaign.options, store.numbers.known(campaign.workspace))
+    if (cps := pool_cps(campaign.options, callers)) is not None:
+        possible = min(possible, cps)
+    if campaign.options.number_cap is not None:
+        assumed.append("numbers: enough of them, their cap in 24 hours is not reckoned with")
     pace = _pace(store, campaign, now)
     if pace is None or campaign.state != CampaignState.RUNNING:
         if pace is None:

@@ -86,7 +86,7 @@ def numbers(owned: Sequence[PhoneNumber], campaigns: Iterable[Campaign]) -> Find
                         "name another one with `campaigns run ... --from`, or buy or import it",
                     )
                 )
-            elif not campaign.options.agent and not known[number].outbound_agent_ids:
+            elif not campaign.options.agents and not known[number].outbound_agent_ids:
                 found.append(
                     Finding(
                         "failure",
@@ -105,7 +105,7 @@ def speaking(
     not. Raises RetellError.
     """
     used = {number for campaign in campaigns for number in campaign.options.from_numbers}
-    wanted = dict.fromkeys(campaign.options.agent for campaign in campaigns if campaign.options.agent)
+    wanted = dict.fromkeys(agent for campaign in campaigns for agent in campaign.options.agent_ids)
     for number in owned:
         if not used or number.phone_number in used:
             wanted |= dict.fromkeys(number.outbound_agent_ids)

@@ -8,9 +8,11 @@ from datetime import datetime
 from typing import Any
 
 from campaigns.compliance import rules_for
+from campaigns.domain.caller_ids import NoneFree
 from campaigns.domain.clock import from_ms
 from campaigns.domain.entities import Campaign
 from campaigns.domain.states import FINAL_CAMPAIGN, SLOT_HOLDING, CampaignState
+from campaigns.services.callers import none_is_free
 from campaigns.store import Store, Tally
 
 
@@ -55,6 +57,8 @@ class Status:
     next_event: NextEvent
     tally: Tally
     batches: BatchesNow | None = None
+    #: Why nobody who waits can be called from any of the campaign's numbers just now.
+    no_number: str | None = None
 
     def document(self) -> dict[str, Any]:
         """The contract of `campaigns status --json`."""
@@ -125,6 +129,8 @@ def _status(store: Store, campaign: Campaign, tally: Tally, now: datetime) -> St
         ]
         ends = [one.ends_at for one in going if one.ends_at is not None]
         batches = BatchesNow(len(going), waiting, max(ends, default=None))
+    waits = campaign.state == CampaignState.RUNNING and tally.leads["pending"]
+    no_number = none_is_free(store, campaign, now) if waits else None
     return Status(
         campaign=campaign,
         leads=tally.leads,
@@ -137,13 +143,16 @@ def _status(store: Store, campaign: Campaign, tally: Tally, now: datetime) -> St
         own=max(0, own),
         trouble=account.trouble,
         held=store.reports.held(campaign.id) if tally.leads["held"] else [],
-        next_event=_next_event(store, campaign, tally.leads, now),
+        next_event=_next_event(store, campaign, tally.leads, no_number, now),
+        no_number=None if no_number is None else no_number.why,
         tally=tally,
         batches=batches,
     )
 
 
-def _next_event(store: Store, campaign: Campaign, leads: dict[str, int], now: datetime) -> NextEvent:
+def _next_event(
+    store: Store, campaign: Campaign, leads: dict[str, int], no_number: NoneFree | None, now: datetime
+) -> NextEvent:
     if campaign.resume_at is not None:
         return NextEvent(campaign.resume_at, f"the breaker tries again: {campaign.reason}")
     if campaign.state == CampaignState.PAUSED:
@@ -165,6 +174,11 @@ def _next_event(store: Store, campaign: Campaign, leads: dict[str, int], now: da
         at, due = min(openings)
         if campaign.end_at is not None and at >= campaign.end_at:
             return NextEvent(campaign.end_at, f"the campaign ends: {leads['pending']:,} waiting leads expire")
+        if at <= now and no_number is not None:
+            if no_number.until is None:
+                return NextEvent(None, f"nothing: {no_number.why}")
+            now_they_are = no_number.why.partition(": ")[2]
+            return NextEvent(from_ms(no_number.until), f"a from-number is free again (now {now_they_are})")
         if at <= now:
             return NextEvent(None, "leads are due: they are dialed as lines become free")
         return NextEvent(at, "a retry is due" if at == due else "a calling window opens")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from campaigns.services.figures import Report, Share
 from campaigns.services.plots import draw, svg
+from campaigns.services.variants import comparison
 from campaigns.services.words import money, percent
 from campaigns.whole_file import whole_file
 
@@ -30,6 +31,9 @@ th:first-child, td:first-child { text-align: left; } th { color: #616e7c; font-w
 @media print { :root { background: #fff; } .card, figure { break-inside: avoid; } }
 """
 _HEAD = ("", "calls", "contacts", "contact rate", "successes", "cost", "cost per contact", "talk")
+_VARIANTS = (
+    "", "leads", "contacted", "contact rate", "succeeded", "success rate", "cost", "cost per success",
+)  # fmt: skip
 _WIDE = ("attempts", "answers", "days")
 
 
@@ -80,6 +84,8 @@ def page(report: Report, now: datetime) -> str:
     ):
         if shares:
             parts += [f"<h2>{title}</h2>", _table(shares)]
+    if report.variants:
+        parts += ["<h2>Agents compared</h2>", _variants(report)]
     parts.append(
         '<p class="muted">A contact is a call that a person took. Rates of leads count a lead once, rates of agents,'
         " numbers and files count calls. Hours are the callee's.</p>"
@@ -110,4 +116,20 @@ def _table(shares: Sequence[Share]) -> str:
         f"<td>{one.talk_seconds / 60:,.0f} min</td></tr>"
         for one in shares
     )
+    return _tabled(head, rows)
+
+
+def _variants(report: Report) -> str:
+    head = "".join(f"<th>{name}</th>" for name in _VARIANTS)
+    rows = "".join(
+        f"<tr><td>{escape(one.agent)}</td><td>{one.leads:,}</td><td>{one.contacted:,}</td><td>{one.contact}</td>"
+        f"<td>{one.succeeded:,}</td><td>{one.success}</td><td>{money(one.cost_cents)}</td>"
+        f"<td>{money(one.cost_per_success)}</td></tr>"
+        for one in report.variants
+    )
+    said = "".join(f"<p>{escape(line)}</p>" for line in comparison(report.variants))
+    return f'{_tabled(head, rows)}{said}<p class="muted">By leads. In brackets intervals of 95% (Wilson).</p>'
+
+
+def _tabled(head: str, rows: str) -> str:
     return f'<div class="table"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'

@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 
 from campaigns.compliance import rules_for
+from campaigns.domain.caller_ids import RESTS_AFTER
 from campaigns.domain.clock import from_ms
 from campaigns.domain.entities import CallResult, CampaignOptions, LeadOutcome, OpenCall
 from campaigns.domain.outcomes import CONTACTS, DISPOSITIONS, Outcome, analysis_matters, disposition
@@ -237,8 +238,13 @@ def settle(context: Context, attempt_id: str, told: Call | None = None) -> bool:
         # Asked for or not, a callback keeps the window.
         rules = rules_for(options.profile, options.windows, store.evidence.blackouts())
         decision = RetryAt(rules.next_opening(callee, decision.at) or decision.at)
+    rest = options.rest() if reason in RESTS_AFTER else None
     settled = store.results.settle(
-        attempt_id, result, LeadOutcome(decision, found.outcome, found.charged), now
+        attempt_id,
+        result,
+        LeadOutcome(decision, found.outcome, found.charged),
+        now,
+        rest=None if rest is None else (str(reason), now + rest),
     )
     if settled and found.pauses:
         why = f"calls end with {reason}: mend the account or the number at Retell, then resume"

@@ -12,6 +12,7 @@ from campaigns.store.evidence_rows import EvidenceRows, RecordedBlackout
 from campaigns.store.import_rows import ImportedFile, ImportRows, ImportWriter, Reject
 from campaigns.store.job_rows import JobRows
 from campaigns.store.listing_rows import ATTEMPT_ORDERS, LEAD_ORDERS, ListingRows, LiveCall, Page
+from campaigns.store.number_rows import KnownNumber, NumberRows, as_known
 from campaigns.store.recovery_rows import AuditedAttempt, BookedAttempt, RecoveryRows
 from campaigns.store.removal_rows import Remains, RemovalRows
 from campaigns.store.report_rows import CALL_COLUMNS, ReportRows, Tally, Waiting
@@ -35,6 +36,7 @@ class Store:
         self.recovery = RecoveryRows(database)
         self.batches = BatchRows(database)
         self.workspaces = WorkspaceRows(database)
+        self.numbers = NumberRows(database)
         self.reports = ReportRows(database)
         self.jobs = JobRows(database)
         self.evidence = EvidenceRows(database)
@@ -74,6 +76,7 @@ __all__ = [
     "Gate",
     "ImportWriter",
     "ImportedFile",
+    "KnownNumber",
     "LiveCall",
     "Load",
     "Page",
@@ -88,4 +91,5 @@ __all__ = [
     "Task",
     "Unavailable",
     "Waiting",
+    "as_known",
 ]

@@ -8,6 +8,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
+from campaigns.domain.caller_ids import Caller
 from campaigns.domain.clock import to_ms
 from campaigns.domain.entities import Callee, CampaignOptions, DialOrder, Evidence
 from campaigns.domain.states import UNRESOLVED_CODE, AttemptState, CampaignState, LeadState
@@ -15,12 +16,14 @@ from campaigns.store.database import Database
 from campaigns.store.events import real_ms
 from campaigns.store.evidence_rows import add_evidence
 from campaigns.store.moves import move_attempt, move_lead, return_lead
+from campaigns.store.number_rows import with_uses
 from campaigns.store.row_blocks import cells_of, variables_of
 from campaigns.store.schema import (
     HOLDING_STATES,
     attempts,
     campaigns,
     files,
+    from_numbers,
     is_open,
     leads,
     rows_of,
@@ -44,6 +47,9 @@ _DIAL_ORDER = (
         leads.c.sip_headers,
         campaigns.c.state.label("campaign_state"),
         campaigns.c.options,
+        from_numbers.c.type.label("from_type"),
+        from_numbers.c.resting_until,
+        from_numbers.c.refused_at,
         sa.select(suppressions.c.phone)
         .where(suppressions.c.phone == attempts.c.phone)
         .exists()
@@ -52,6 +58,13 @@ _DIAL_ORDER = (
     .join(leads, leads.c.id == attempts.c.lead_id)
     .join(files, files.c.id == leads.c.file_id)
     .join(campaigns, campaigns.c.id == attempts.c.campaign_id)
+    .outerjoin(
+        from_numbers,
+        sa.and_(
+            from_numbers.c.workspace == attempts.c.workspace,
+            from_numbers.c.number == attempts.c.from_number,
+        ),
+    )
     .where(attempts.c.id == sa.bindparam("attempt_id"))
 )
 
@@ -124,12 +137,25 @@ class AttemptRows:
             if row is None:
                 return None
             dialed = dials_of(connection, row.workspace, row.phone, but=attempt_id)
+            options = CampaignOptions.from_json(row.options)
+            caller = Caller(
+                row.from_number,
+                type=row.from_type,
+                resting_until=row.resting_until,
+                gone=row.refused_at is not None,
+            )
+            if options.number_cap is not None:
+                # The cap may be lower by now.
+                before = (row.claimed_at, attempt_id)
+                [caller] = with_uses(
+                    connection, row.workspace, [caller], options.number_cap, row.claimed_at, before
+                )
         return DialOrder(
             attempt_id=row.id,
             state=AttemptState(row.state),
             campaign_id=row.campaign_id,
             campaign_state=CampaignState(row.campaign_state),
-            options=CampaignOptions.from_json(row.options),
+            options=options,
             workspace=row.workspace,
             lead_id=row.lead_id,
             phone=row.phone,
@@ -145,6 +171,7 @@ class AttemptRows:
             sip_headers=json.loads(row.sip_headers),
             suppressed=bool(row.suppressed),
             dialed_ms=dialed,
+            caller=caller,
         )
 
     def underway(self, workspace: str, campaign_ids: Collection[str] | None = None) -> int:

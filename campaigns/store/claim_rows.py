@@ -14,13 +14,16 @@ from typing import Any
 import sqlalchemy as sa
 
 from campaigns.domain.batching import lines_for, room
+from campaigns.domain.caller_ids import Caller
 from campaigns.domain.clock import to_ms
 from campaigns.domain.entities import Allowed, Callee, Refused
 from campaigns.domain.fairness import Shares
 from campaigns.domain.pacing import Demand, Group, Segment, Slots, deal
+from campaigns.domain.split import Variant
 from campaigns.domain.states import AttemptState, CampaignState, LeadState
 from campaigns.store.batch_reads import load_of
 from campaigns.store.batch_rows import new_batches
+from campaigns.store.claim_choices import Pools, agents_for
 from campaigns.store.database import Database
 from campaigns.store.events import Event, real_ms, record
 from campaigns.store.schema import (
@@ -85,6 +88,7 @@ _LEADS = sa.select(
     leads.c.phone,
     leads.c.agent_id,
     leads.c.agent_version,
+    leads.c.last_attempt_at,
     leads.c.zones,
     leads.c.jurisdictions,
     sa.select(suppressions.c.phone).where(suppressions.c.phone == leads.c.phone).exists().label("listed"),
@@ -149,6 +153,8 @@ class ClaimPlan:
     gate: asked for every lead in the claiming transaction; the groups only spare it those whose window is closed.
     ahead: in batch mode, how many tasks may wait behind so many lines; they are claimed beyond the free ones. opens_at:
     in batch mode, the instant for which the gate is asked where the windows are not open yet.
+    callers: the numbers it may call from, with what is known of them but their use; number_cap: of each in 24 hours.
+    agents: none = the from-number's own.
     """
 
     campaign_id: str
@@ -156,8 +162,9 @@ class ClaimPlan:
     cap: int | None
     room: int
     ranked: Sequence[Sequence[Group]]
-    from_numbers: Sequence[str]
-    agent_id: str
+    callers: Sequence[Caller]
+    number_cap: int | None
+    agents: Sequence[Variant]
     agent_version: str
     gate: Gate
     ahead: Callable[[int], int] | None = None
@@ -241,6 +248,7 @@ class ClaimRows:
                     .with_for_update(read=True)  # none is paused or cancelled half way
                 ).all()
             )
+            pools = Pools(connection, workspace, [plan for plan in plans if plan.campaign_id in running], at)
             candidates: dict[str, list[sa.Row[Any]]] = {}
             demands: list[Demand] = []
             taken: set[str] = set()
@@ -251,13 +259,15 @@ class ClaimRows:
                 in_progress = own.get(plan.campaign_id, 0)
                 # A campaign at its own cap must not keep another from the numbers that both have.
                 under_cap = free if plan.cap is None else max(0, plan.cap - in_progress)
-                wanted = min(free, under_cap, free if plan.room is None else plan.room)
+                wanted = min(free, under_cap, plan.room, pools.room(plan, free))
                 if refilled:
                     # What others could use must be known where batches are about to keep what they have.
                     wanted = lines if plan.cap is None else max(0, min(lines, plan.cap - in_progress))
+                    wanted = min(wanted, pools.room(plan, wanted))
                 if plan.ahead is not None:
                     most = lines if plan.cap is None else min(lines, plan.cap)
                     wanted = min(plan.room, most + plan.ahead(most))
+                    wanted = min(wanted, pools.room(plan, wanted))
                 found = self._probe(connection, workspace, plan, at, wanted, open_numbers)
                 kept = self._screen(connection, workspace, plan, found, plan.opens_at or now, refused)
                 kept = [row for row in kept if row.phone not in taken]
@@ -277,7 +287,7 @@ class ClaimRows:
                 dealt = shares.get(plan.campaign_id, 0)
                 if plan.ahead is None:
                     chosen = chosen[: min(dealt, plan.room)]
-                    ids.extend(self._insert(connection, workspace, plan, chosen, at, lease_ms))
+                    ids.extend(self._insert(connection, workspace, plan, chosen, pools, at, lease_ms))
                     continue
                 name = plan.campaign_id
                 keeps = min(own.get(name, 0) + dealt, rightful.get(name, 0))
@@ -290,7 +300,7 @@ class ClaimRows:
                 may_use = lines_for(most, budget, sum(load.placed.values()), queues, len(chosen))
                 if may_use == 0:
                     continue
-                new = self._insert(connection, workspace, plan, chosen, at, lease_ms)
+                new = self._insert(connection, workspace, plan, chosen, pools, at, lease_ms)
                 if new:
                     together += dealt
                     queues.append((may_use, len(new)))
@@ -408,15 +418,19 @@ class ClaimRows:
         workspace: str,
         plan: ClaimPlan,
         chosen: Sequence[sa.Row[Any]],
+        pools: Pools,
         at: int,
         lease_ms: int,
     ) -> list[str]:
+        callers = pools.chosen(plan, chosen)
+        chosen = [row for row in chosen if row.id in callers]
         if not chosen:
             return []
         # On PostgreSQL one may have been suppressed since the probe: it is simply not among those won.
         won = set(connection.execute(_IN_FLIGHT, {"ids": [row.id for row in chosen]}).scalars())
         if not won:
             return []
+        agents = agents_for(connection, plan, [row for row in chosen if row.id in won])
         at_real = real_ms()
         lease = at_real + lease_ms
         rows = [
@@ -426,9 +440,8 @@ class ClaimRows:
                 "campaign_id": plan.campaign_id,
                 "lead_id": row.id,
                 "phone": row.phone,
-                # Spread over the numbers, and the same one for the same lead on a retry.
-                "from_number": plan.from_numbers[row.id % len(plan.from_numbers)],
-                "agent_id": row.agent_id or plan.agent_id,
+                "from_number": callers[row.id],
+                "agent_id": agents[row.id],
                 "agent_version": row.agent_version or plan.agent_version,
                 "state": AttemptState.CLAIMED,
                 "charged": False,

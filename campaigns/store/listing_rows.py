@@ -193,6 +193,22 @@ class ListingRows:
                 for row in connection.execute(query)
             ]  # fmt: skip
 
+    def last_from_number(self, campaign_id: str, phone: str) -> str | None:
+        """What the campaign called a number from last; attempts that were not placed do not count."""
+        query = (
+            sa.select(attempts.c.from_number)
+            .join(leads, leads.c.id == attempts.c.lead_id)
+            .where(
+                leads.c.phone == phone,
+                leads.c.campaign_id == campaign_id,
+                attempts.c.state != AttemptState.NOT_PLACED,
+            )
+            .order_by(attempts.c.claimed_at.desc())
+            .limit(1)
+        )
+        with self._db.read() as connection:
+            return connection.execute(query).scalar()
+
     def dials_since(self, campaign_ids: list[str], since: datetime) -> dict[str, int]:
         """Attempts claimed since then and sent, by campaign; those without any are left out."""
         query = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -17,6 +18,7 @@ from campaigns.domain.states import AttemptState, LeadState
 from campaigns.store.database import Database
 from campaigns.store.events import Event, is_over, real_ms, record
 from campaigns.store.moves import move_attempt, move_lead, waiting_again
+from campaigns.store.number_rows import rest_in
 from campaigns.store.schema import UNANALYSED, attempts, campaigns, is_open, leads
 from campaigns.store.suppression_rows import suppress_in
 
@@ -203,10 +205,18 @@ class ResultRows:
             Callee.of(row.zones, row.jurisdictions),
         )
 
-    def settle(self, attempt_id: str, result: CallResult, lead: LeadOutcome, now: datetime) -> bool:
+    def settle(
+        self,
+        attempt_id: str,
+        result: CallResult,
+        lead: LeadOutcome,
+        now: datetime,
+        rest: tuple[str, datetime] | None = None,
+    ) -> bool:
         """ended -> settled: the outcome is fixed and the lead decided, in one transaction.
 
-        A do-not-call request is honoured here too: the number is suppressed everywhere. False: it was settled.
+        A do-not-call request is honoured here too: the number is suppressed everywhere. rest: why and until when its
+        from-number rests, for all campaigns of the account. False: it was settled.
         """
         columns = _result_columns(result)
 
@@ -227,8 +237,8 @@ class ResultRows:
                 return False
             row = connection.execute(
                 sa.select(attempts.c.lead_id, attempts.c.campaign_id, attempts.c.phone, attempts.c.dialing_at,
-                          attempts.c.successful, attempts.c.stopped_at,
-                          leads.c.zones, leads.c.jurisdictions, campaigns.c.state)
+                          attempts.c.workspace, attempts.c.from_number, attempts.c.successful,
+                          attempts.c.stopped_at, leads.c.zones, leads.c.jurisdictions, campaigns.c.state)
                 .join(campaigns, campaigns.c.id == attempts.c.campaign_id)
                 .join(leads, leads.c.id == attempts.c.lead_id)
                 .where(attempts.c.id == attempt_id)
@@ -262,9 +272,40 @@ class ResultRows:
             move_lead(connection, row.lead_id, row.campaign_id, values, now, attempt_id, why)
             if lead.outcome == Outcome.DO_NOT_CALL:
                 _suppress_callee(self._db, connection, row.phone, attempt_id, now)
+            if rest is not None:
+                self._rest(connection, row, attempt_id, rest, now)
             return True
 
         return self._db.commit_together(work)
+
+    def _rest(
+        self,
+        connection: sa.Connection,
+        row: Any,
+        attempt_id: str,
+        rest: tuple[str, datetime],
+        now: datetime,
+    ) -> None:
+        """Its from-number rests from now on, and the campaign's events say so."""
+        reason, until = rest
+        if not rest_in(self._db, connection, row.workspace, row.from_number, reason, to_ms(until)):
+            return
+        detail = f"{row.from_number} rests until {until:%Y-%m-%d %H:%M} UTC: {reason}"
+        record(
+            connection,
+            [
+                Event(
+                    "campaign",
+                    row.campaign_id,
+                    row.state,
+                    row.state,
+                    to_ms(now),
+                    row.lead_id,
+                    attempt_id,
+                    detail,
+                )
+            ],
+        )
 
 
 def _suppress_callee(

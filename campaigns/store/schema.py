@@ -104,6 +104,25 @@ workspaces = sa.Table(
     sa.Column("clock", sa.Text),
     # What each campaign was lately above its fair share of the lines; see `domain.pacing.Shares`.
     sa.Column("shares", sa.Text, nullable=False, server_default="{}"),
+    # When the account's numbers were last asked for (real time), whatever came of it.
+    _ms("numbers_real"),
+)
+
+#: The account's phone numbers as Retell last listed them, and why one is not called from for now. A number that is not
+#: in the table may be called from. type: Retell's `phone_number_type`. listed: whether the list of `read_real` had it.
+#: refused_at: a dial from it was refused while the list did not have it.
+from_numbers = sa.Table(
+    "from_numbers",
+    metadata,
+    sa.Column("workspace", sa.Text, sa.ForeignKey("workspaces.name"), primary_key=True),
+    sa.Column("number", sa.Text, primary_key=True),
+    sa.Column("type", sa.Text),
+    sa.Column("listed", sa.Boolean),
+    _ms("read_real"),
+    _ms("resting_until"),
+    sa.Column("rest_reason", sa.Text),
+    _ms("refused_at"),
+    sa.CheckConstraint("(resting_until IS NULL) = (rest_reason IS NULL)", name="rest_has_reason"),
 )
 
 campaigns = sa.Table(
@@ -259,6 +278,17 @@ segments = sa.Table(
     sa.Column("priority", sa.Integer, primary_key=True),
 )
 
+#: How many leads of a campaign, by their zones, each of its agents was given. split: the weights they were dealt by.
+agent_shares = sa.Table(
+    "agent_shares",
+    metadata,
+    sa.Column("campaign_id", sa.Text, sa.ForeignKey("campaigns.id"), primary_key=True),
+    sa.Column("split", sa.Text, primary_key=True),
+    sa.Column("zones", sa.Text, primary_key=True),
+    sa.Column("agent_id", sa.Text, primary_key=True),
+    sa.Column("leads", sa.BigInteger, nullable=False),
+)
+
 _OPEN = sa.text(f"state IN ({listed(OPEN_ATTEMPT)})")
 #: Of attempts: the call was answered, and settled before its analysis came.
 UNANALYSED = sa.text("state = 'settled' AND analysis IS NULL AND duration_ms > 0")
@@ -333,6 +363,8 @@ attempts = sa.Table(
     # Rolling caps: attempts on a number over all campaigns.
     sa.Index("ix_attempts_phone", "workspace", "phone", "dialing_at"),
     sa.Index("ix_attempts_batch", "batch_id", "state", sqlite_where=_BATCHED),
+    # The cap of a from-number, and which one was used least recently.
+    sa.Index("ix_attempts_from", "workspace", "from_number", "claimed_at"),
     # Settled without the analysis of a conversation, which may still bring a do-not-call request.
     sa.Index(
         "ix_attempts_unanalysed",

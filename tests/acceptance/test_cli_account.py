@@ -33,7 +33,10 @@ def test_numbers_and_agents(cli: Cli, retell: Retell) -> None:
     account = retell.start().engine.account
     numbers = cli.ok("numbers")
     assert [one["number"] for one in numbers] == list(account.numbers)
-    assert set(numbers[0]) == {"number", "type", "nickname", "outbound_agents"}
+    assert set(numbers[0]) == {
+        "number", "type", "nickname", "outbound_agents", "owned", "used_24h", "cap", "calls_per_second",
+        "resting_until", "rest_reason",
+    }  # fmt: skip
     agents = cli.ok("agents")
     assert [one["agent"] for one in agents] == list(account.agents)
     text = cli("numbers").out

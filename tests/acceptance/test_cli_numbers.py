@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+from contextlib import closing
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
+from campaigns.store import Store
 from tests.acceptance.conftest import Cli, Retell
 from tests.recording import Recorder, Sent
 
@@ -18,6 +21,10 @@ MADE = {
     "nickname": "desk",
     "outbound_agents": [{"agent_id": "agent_a", "weight": 1}],
 }
+#: Of a number that no campaign dials with.
+UNUSED = {
+    "owned": True, "used_24h": 0, "cap": None, "calls_per_second": None, "resting_until": None, "rest_reason": None,
+}  # fmt: skip
 LINE = {"number": NUMBER, "type": "retell-twilio", "nickname": "desk", "outbound_agents": ["agent_a"]}
 
 
@@ -50,12 +57,53 @@ def changes(api: Recorder) -> list[tuple[str, str, Any]]:
 
 
 def test_listed_and_shown(cli: Cli, account: Recorder) -> None:
-    assert cli.ok("numbers", "list") == [LINE] == cli.ok("numbers")
+    assert cli.ok("numbers", "list") == [{**LINE, **UNUSED}] == cli.ok("numbers")
     cli.ok("create", "spring", "--from", NUMBER)
     cli.ok("create", "fall", "--from", "+14155550101")
     shown = cli.ok("numbers", "show", NUMBER)
     assert shown == {**LINE, "allowed_outbound_countries": [], "campaigns": ["spring"]}
     assert "spring" in cli("numbers", "show", NUMBER).out
+
+
+def test_use_cap_and_rest_of_the_numbers_that_campaigns_dial_with(cli: Cli, account: Recorder) -> None:
+    other = "+14155550101"
+    cli.ok("create", "spring", "--from", NUMBER, "--from", other, "--number-cap", "80", "--cps", "9")
+    cli.ok("create", "fall", "--from", NUMBER, "--number-cap", "120")
+    with (
+        closing(Store.open(f"sqlite:///{cli.home / 'campaigns.db'}")) as store,
+        store.database.write() as connection,
+    ):
+        connection.execute(
+            sa.text(
+                "INSERT INTO from_numbers (workspace, number, resting_until, rest_reason)"
+                f" VALUES ('retell', '{NUMBER}', 4102444800000, 'marked_as_spam')"
+            )
+        )
+    ours, gone = cli.ok("numbers")
+    assert ours == {
+        **LINE, "owned": True, "used_24h": 0, "cap": 80, "calls_per_second": 5.0,
+        "resting_until": "2100-01-01T00:00:00Z", "rest_reason": "marked_as_spam",
+    }  # fmt: skip
+    assert (gone["number"], gone["owned"], gone["cap"]) == (other, False, 80)
+    said = cli("numbers").out
+    assert "marked_as_spam" in said
+    assert other in said
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--agent", "a=0"), "no weight"),
+        (("--agent", "a", "--agent", "a=2"), "twice"),
+        (("--number-cap", "0"), "above 0"),
+        (("--number-cap", "-1"), "above 0"),
+        (("--number-rest", "soon"), "not a delay"),
+        (("--from", "4155550100"), "E.164"),
+        (("--from", NUMBER, "--from", NUMBER), "twice"),
+    ],
+)
+def test_pools_and_agents_that_make_no_sense(cli: Cli, options: tuple[str, ...], words: str) -> None:
+    assert words in cli.refused("create", "spring", *options, code=2)
 
 
 def test_bought_with_its_agent(cli: Cli, account: Recorder) -> None:

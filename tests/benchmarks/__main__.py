@@ -31,6 +31,7 @@ from tests.benchmarks.imports import import_rate
 from tests.benchmarks.jobs import jobs
 from tests.benchmarks.looking import report, status, watch
 from tests.benchmarks.memory import memory_at_rest
+from tests.benchmarks.pause import pause
 from tests.benchmarks.recovery import adoption, recovery
 from tests.benchmarks.slots import slots
 from tests.benchmarks.stage import environment
@@ -52,6 +53,7 @@ FIGURES: dict[str, Callable[[bool], Figure]] = {
     "help": command_help,
     "recovery": recovery,
     "adoption": adoption,
+    "pause": pause,
     "status": status,
     "report": report,
     "watch": watch,

@@ -14,7 +14,7 @@ import httpx
 
 from tests.benchmarks import stage
 from tests.benchmarks.figure import Figure, at_most, say
-from tests.faults.rig import Rig, rig, write_leads
+from tests.faults.rig import rig, write_leads
 
 PROCESSES = ("dial", "control", "beat", "valkey", "runner")
 
@@ -41,7 +41,7 @@ def recovery(quick: bool) -> Figure:
             if name == "runner":
                 subject.start("--concurrency", str(lines))
             time.sleep(watched)
-        rang = _rings(subject)
+        rang = subject.rang()
         ledger = subject.ledger()
     silences = {
         name: [_silence(rang, at, watched) for who, at in killed if who == name] for name in processes
@@ -65,12 +65,6 @@ def recovery(quick: bool) -> Figure:
             "lines": lines,
         },
     )
-
-
-def _rings(subject: Rig) -> list[float]:
-    """Unix times of all calls, as the simulator wrote them down."""
-    document = httpx.get(f"{subject.url}/_simulator/ledger?rings=1", timeout=60).json()
-    return sorted(ring["real"] for ring in document["rings_list"])
 
 
 def _silence(rang: list[float], since: float, watched: float) -> float:

@@ -144,6 +144,11 @@ class Rig:
     def ledger(self) -> dict[str, Any]:
         return dict(httpx.get(f"{self.url}/_simulator/ledger", timeout=30).json())
 
+    def rang(self) -> list[float]:
+        """Unix times of all calls, as the simulator wrote them down."""
+        document = httpx.get(f"{self.url}/_simulator/ledger?rings=1", timeout=60).json()
+        return sorted(ring["real"] for ring in document["rings_list"])
+
     def children(self) -> dict[str, list[psutil.Process]]:
         """The runner's processes by name."""
         found: dict[str, list[psutil.Process]] = {"control": [], "dial": [], "beat": [], "valkey": []}

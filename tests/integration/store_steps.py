@@ -8,6 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from campaigns.domain.caller_ids import Caller
 from campaigns.domain.caps import Cap, released_at
 from campaigns.domain.clock import from_ms, to_ms
 from campaigns.domain.entities import (
@@ -22,7 +23,8 @@ from campaigns.domain.entities import (
     Refused,
 )
 from campaigns.domain.pacing import Group, Segment
-from campaigns.domain.retry import LeadDecision, Reached
+from campaigns.domain.retry import LeadDecision, Reached, RetryAt
+from campaigns.domain.split import Variant
 from campaigns.domain.states import AttemptState, LeadState
 from campaigns.store import Claimed, ClaimPlan, Gate, Store
 from campaigns.store.schema import EVIDENCE_GUARDS, attempts, events, evidence, leads, metadata
@@ -93,8 +95,8 @@ EVIDENCE = Evidence(
 def plan(campaign_id: str, *ranked: Sequence[Group], **changes: Any) -> ClaimPlan:
     """A claim plan; without groups, one for leads of the East with the ordinary priority."""
     values: dict[str, Any] = {
-        "weight": 1.0, "cap": None, "room": 1000, "from_numbers": ("+15550100",), "agent_id": "agent",
-        "agent_version": "", "gate": gate(),
+        "weight": 1.0, "cap": None, "room": 1000, "callers": (Caller("+15550100"),), "number_cap": None,
+        "agents": (Variant("agent"),), "agent_version": "", "gate": gate(),
     }  # fmt: skip
     groups = ranked or ([group(EAST, 0)], [group(EAST, 5)])
     return ClaimPlan(campaign_id=campaign_id, ranked=groups, **values | changes)
@@ -179,6 +181,14 @@ class Steps:
         return self.store.results.settle(
             attempt_id, CallResult(), LeadOutcome(decision, outcome, charged), now
         )
+
+    def finish(self, attempt_id: str, now: datetime = NOW, rest: tuple[str, datetime] | None = None) -> None:
+        """Dial a claimed attempt and let nobody answer; the lead is due again at once."""
+        self.dial(attempt_id, now)
+        assert self.store.attempts.place(attempt_id, AttemptState.DIALING, f"call_{attempt_id}", now)
+        assert self.end(attempt_id, now=now)
+        outcome = LeadOutcome(RetryAt(now), "no_answer", True)
+        assert self.store.results.settle(attempt_id, CallResult(), outcome, now, rest=rest)
 
     # -- looking ---------------------------------------------------------------------------------------------
 

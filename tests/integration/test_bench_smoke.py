@@ -28,6 +28,7 @@ FIGURES = (
     "status",
     "report",
     "watch",
+    "pause",
 )
 
 
@@ -124,6 +125,14 @@ def test_dialing_went_on_after_each_kill(lines: dict[str, dict[str, Any]]) -> No
     assert all(0 < seconds < float("inf") for found in line["by_process_s"].values() for seconds in found)
     assert line["attempts_rung_twice"] == 0
     assert line["peak_concurrency"] <= line["lines"]
+
+
+def test_a_running_campaign_was_paused(lines: dict[str, dict[str, Any]]) -> None:
+    line = lines["pause"]
+    assert len(line["last_dial_s"]) == 1
+    assert line["value"] == pytest.approx(max(0.0, line["last_dial_s"][0]), abs=0.01)
+    assert line["peer"]["dials_per_second"] > 0
+    assert line["attempts_rung_twice"] == 0
 
 
 def test_calls_without_an_answer_were_adopted(lines: dict[str, dict[str, Any]]) -> None:

@@ -16,7 +16,7 @@ from campaigns.services import batch
 from campaigns.services.halt import stop_calls
 from campaigns.store import Store
 
-OTHER = "+12125550101"
+OTHER = "+13125550102"
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def error(status: int) -> httpx.Response:
 
 def test_a_batch_says_what_it_may(world: BatchWorld) -> None:
     world.clock.at += timedelta(seconds=20)
-    campaign = world.campaign(agent="agent_simulator_sales", agent_version="3")
+    campaign = world.campaign(agents=("agent_simulator_sales",), agent_version="3")
     world.send()
     [sent] = world.wire.sent
     assert sent["from_number"] == FROM

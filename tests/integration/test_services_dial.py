@@ -28,7 +28,7 @@ def error(status: int, **headers: str) -> httpx.Response:
 
 
 def test_a_dial_sends_what_the_call_must_carry(world: World) -> None:
-    campaign = world.campaign(launch=False, agent="agent_simulator_sales", agent_version="3")
+    campaign = world.campaign(launch=False, agents=("agent_simulator_sales",), agent_version="3")
     world.add_leads(campaign, 1, cells=(phone(1), "Ann"), metadata={"crm": "7", "attempt_id": "forged"})
     world.store.campaigns.launch(campaign.id, START)
     attempt_id = world.claim()
@@ -204,7 +204,7 @@ def test_turns_under_the_calls_per_second(world: World) -> None:
     assert later.dialed is Dialed.LATER
     assert 0 < later.again_in <= 7.0
     assert world.attempt(second)["state"] == "claimed"
-    assert world.limiter.asked == [(WORKSPACE, 2.0, CPS_PATIENCE)] * 2
+    assert world.limiter.asked == [(f"{WORKSPACE}:retell-twilio", 2.0, CPS_PATIENCE)] * 2
     assert world.dial(second).dialed is Dialed.PLACED
 
 

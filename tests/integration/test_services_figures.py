@@ -17,6 +17,7 @@ from services_world import START, World, phone
 from campaigns.domain.outcomes import CONTACTS
 from campaigns.services import figures
 from campaigns.services.figures import WEEKDAYS, report
+from campaigns.services.report_page import page
 from campaigns.store.schema import attempts, leads
 
 ZONES = ("America/New_York", "America/Los_Angeles", "America/Chicago|America/Denver", "Asia/Kolkata", "")
@@ -108,6 +109,39 @@ def test_every_figure_is_that_of_the_rows(world: World, monkeypatch: pytest.Monk
     days = Counter(f"{datetime.fromtimestamp(call['dialing_at'] / 1000, UTC):%Y-%m-%d}" for call in calls)
     assert {day: counts[0] for day, counts in found.daily.items()} == days
     assert (found.first_dial, found.last_dial) == (START, START + timedelta(hours=3 * 14.25))
+
+
+def test_agents_are_compared_by_their_leads(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(figures, "_CHUNK", 7)
+    campaign = busy_campaign(world)
+    found = report(world.store, campaign, world.clock.now())
+    with world.store.database.read() as connection:
+        own = [dict(row._mapping) for row in connection.execute(sa.select(leads))]
+    assert [one.agent for one in found.variants] == ["agent_0", "agent_1"]
+    for one in found.variants:
+        its = [lead for lead in own if lead["agent_id"] == one.agent and lead["attempts"]]
+        assert one.leads == len(its)
+        assert one.contacted == sum(lead["contacted"] for lead in its)
+        assert one.succeeded == sum(lead["succeeded"] for lead in its)
+        assert 0 < (one.contact.low or 0) < one.contacted / one.leads < (one.contact.high or 0)
+    document = found.document()
+    assert sum(one["cost_cents"] for one in document["variants"]) == pytest.approx(
+        found.status.cost_cents, abs=0.01
+    )
+    assert [line.partition(":")[0] for line in document["comparison"]] == ["contact rate", "success rate"]
+    said = page(found, world.clock.now())
+    assert "Agents compared" in said
+    assert document["comparison"][0] in said
+
+
+def test_one_agent_is_compared_with_nobody(world: World) -> None:
+    campaign = world.campaign("spring", 1, 2, agents=("agent_a",))
+    world.dial_all()
+    world.after(hours=1.25)
+    world.poll_and_settle()
+    found = report(world.store, campaign, world.clock.now())
+    assert found.calls == 2
+    assert (found.variants, found.document()["comparison"]) == ([], [])
 
 
 def test_files_are_told_apart(world: World) -> None:

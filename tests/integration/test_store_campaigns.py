@@ -76,7 +76,7 @@ def test_a_move_wins_once_from_its_sources_and_never_from_elsewhere(
 
 def test_a_name_is_taken_once(steps: Steps) -> None:
     rows = steps.store.campaigns
-    options = CampaignOptions(agent="a", from_numbers=("+15550100",), windows=("daily 9-17",), cps=2.5)
+    options = CampaignOptions(agents=("a",), from_numbers=("+15550100",), windows=("daily 9-17",), cps=2.5)
     made = rows.create("spring", WORKSPACE, options, NOW)
     assert made is not None
     assert rows.create("spring", WORKSPACE, CampaignOptions(), NOW) is None

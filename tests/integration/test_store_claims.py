@@ -171,18 +171,6 @@ def test_attempts_that_never_rang_do_not_count_under_the_cap(steps: Steps) -> No
     assert len(steps.claim(plan(campaign_id, gate=gate(Cap(1, 24)))).attempt_ids) == 1
 
 
-def test_leads_keep_their_from_number_and_spread_over_all(steps: Steps) -> None:
-    campaign_id = steps.campaign("spring", *map(phone, range(6)))
-    numbers = ("+15550100", "+15550101", "+15550102")
-    first = steps.claim(plan(campaign_id, from_numbers=numbers)).attempt_ids
-    used = {steps.attempt_row(a)["phone"]: steps.attempt_row(a)["from_number"] for a in first}
-    assert sorted(used.values()) == sorted(numbers * 2)
-    for attempt_id in first:
-        assert steps.store.attempts.give_back(attempt_id, A.CLAIMED, "paused", 0, NOW, NOW)
-    again = steps.claim(plan(campaign_id, from_numbers=numbers)).attempt_ids
-    assert {steps.attempt_row(a)["phone"]: steps.attempt_row(a)["from_number"] for a in again} == used
-
-
 def test_hundreds_of_groups_are_probed_in_their_order(steps: Steps) -> None:
     campaign_id = steps.campaign("spring")
     steps.load_leads(

@@ -103,7 +103,7 @@ def test_a_transition_that_is_not_in_the_table_is_a_bug(steps: Steps) -> None:
 
 
 def test_an_order_holds_all_that_the_dial_needs(steps: Steps) -> None:
-    options = {"agent": "agent_1", "profile": "none", "concurrency": 3}
+    options = {"agents": ("agent_1",), "profile": "none", "concurrency": 3}
     campaign_id = steps.campaign("spring", **options)
     lead = new_lead(
         2, phone(1), zones=f"{EAST}|{WEST}", cells=(phone(1), "Zoë"), metadata={"crm": 7},

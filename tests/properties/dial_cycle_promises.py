@@ -25,7 +25,7 @@ DAY_MS = 86_400_000
 #: Per number in any 24 hours, over all campaigns.
 ROLLING_CAP = 3
 #: Real seconds that a worker may be held up between the gate and the wire.
-FENCE = 2.0
+FENCE = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,6 +103,7 @@ def test_the_samples_are_right_and_the_large_one_is_whole() -> None:
     assert set(tomllib.loads(SAMPLE.read_text())) == {"name", *map(key_of, FLAGS)}
     options = whole.usable().over(CampaignOptions())
     assert options.from_numbers == ("+14155550100", "+14155550101")
+    assert options.agents == ("agent_abc123=2", "agent_def456=1")
     assert options.mapping == {"phone": "Mobile no"}
     assert options.starts_at() == datetime(2027, 3, 1, 14, 0, tzinfo=UTC)
     assert CampaignOptions.from_json(options.to_json()) == options
@@ -160,7 +161,21 @@ def test_a_file_that_is_no_toml(tmp_path: Path, text: str, line: int, words: str
         ("start_at = 09:00:00", "start_at", ""),
         ("from = []", "from", "at least 1"),
         ("concurrency = true", "concurrency", "integer"),
-        ('agent = " "', "agent", "empty"),
+        ('agent = " "', "agent.0", "empty"),
+        ('agent = "agent_a="', "agent.0", "no weight"),
+        ('agent = ["agent_a", "agent_b=0"]', "agent.1", "no weight"),
+        ('agent = ["agent_a=-1", "agent_b"]', "agent.0", "no weight"),
+        ('agent = ["agent_a=1/3", "agent_b"]', "agent.0", "no weight"),
+        ('agent = ["agent_a=nan", "agent_b"]', "agent.0", "no weight"),
+        ('agent = ["agent_a", "=2"]', "agent.1", "no agent"),
+        ('agent = ["agent_a", "agent_b", "agent_a=2"]', "agent", "twice"),
+        ("agent = []", "agent", "at least 1"),
+        ('from = ["+14155550100", "+14155550100"]', "from", "twice"),
+        ("number_cap = 0", "number_cap", "greater than or equal to 1"),
+        ("number_cap = -5", "number_cap", "greater than or equal to 1"),
+        ('number_cap = "many"', "number_cap", "integer"),
+        ('number_rest = "soon"', "number_rest", "not a delay"),
+        ('number_rest = "-4h"', "number_rest", "not a delay"),
         ('name = ""', "name", "name"),
         ('"" = 1', "", "no such option"),
     ],

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from campaigns.domain.trouble import pause_reason
+from campaigns.domain.trouble import NUMBER_GONE, RecentDial, breaker_trips, pause_reason
 
 BAD = (422, "no such agent")
 GOOD = (None, "")
@@ -51,3 +53,9 @@ def test_a_single_lead_is_named_plainly() -> None:
 @pytest.mark.parametrize("row", [[], [AWAY] * 10, [LIMITED] * 10, [GOOD] * 10])
 def test_no_reason_to_pause(row: list[tuple[int | None, str]]) -> None:
     assert pause_reason(row, leads=100) is None
+
+
+def test_a_number_that_was_given_up_is_no_failure_of_the_platform() -> None:
+    gone = [RecentDial("not_placed", None, None, 0, NUMBER_GONE)] * 20
+    assert breaker_trips(gone) is None
+    assert breaker_trips([replace(dial, refusal="ConnectError") for dial in gone]) is not None

@@ -32,6 +32,19 @@ class PhoneNumber(Document):
     outbound_agents: list[str]
 
 
+class PhoneNumberUse(PhoneNumber):
+    """A phone number, and how campaigns use it."""
+
+    owned: bool = Field(description="false: a campaign dials with it, and the account does not have it")
+    used_24h: int = Field(description="attempts in the last 24 hours, over all campaigns")
+    cap: int | None = Field(description="of those, the least that a campaign allows; null: no cap")
+    calls_per_second: float | None = Field(
+        description="from all numbers of its type together; null: no limit"
+    )
+    resting_until: str | None
+    rest_reason: str | None = Field(description="marked_as_spam or network_blocked")
+
+
 class PhoneNumberDetail(PhoneNumber):
     """A phone number, and who dials with it."""
 

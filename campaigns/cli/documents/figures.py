@@ -78,6 +78,21 @@ class ShareOfCalls(Document):
     talk_seconds: float
 
 
+class Variant(Document):
+    """One of several agents of a campaign. Rates are of its leads; intervals of 95% (Wilson), low and high."""
+
+    agent: str
+    leads: int = Field(description="with a settled call")
+    contacted: int
+    contact_rate: float | None
+    contact_interval: list[float | None]
+    succeeded: int
+    success_rate: float | None
+    success_interval: list[float | None]
+    cost_cents: float
+    cost_per_success_cents: float | None
+
+
 class Figures(CampaignStatus):
     """The figures of a campaign. Rates are 0 to 1, and null where there is nothing to divide by."""
 
@@ -100,6 +115,8 @@ class Figures(CampaignStatus):
     by_agent: list[ShareOfCalls]
     by_number: list[ShareOfCalls]
     by_file: list[ShareOfCalls]
+    variants: list[Variant] = Field(description="where several agents called, else empty")
+    comparison: list[str] = Field(description="which of their rates differ by more than chance")
     first_dial: str | None
     last_dial: str | None
     slot_use: float | None = Field(description="share of the slot-seconds used, first to last dial")
