@@ -227,6 +227,20 @@ def test_a_campaigns_own_cap_holds(world: BatchWorld) -> None:
     assert world.engine.summary()["peak_concurrency"] == 3
 
 
+def test_a_numbers_cap_and_its_rest_hold(world: BatchWorld) -> None:
+    world.campaign(zones=[EAST] * 8, number_cap=3)
+    [batch_id] = world.pace().batch_ids
+    assert world.states() == {"claimed": 3}
+    with world.store.database.write() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO from_numbers (workspace, number, resting_until, rest_reason) VALUES ('acme', '"
+            f"{FROM}', {int(START.timestamp() * 1000) + 3_600_000}, 'marked as spam')"
+        )
+    world.deliver(batch_id)
+    assert not world.wire.sent
+    assert {attempt["refusal"] for attempt in world.attempts} == {"number_not_free"}
+
+
 def test_between_batches_nobody_asks_for_the_lines(world: BatchWorld) -> None:
     world.campaign(zones=[EAST] * 30)
     world.send()
