@@ -158,7 +158,8 @@ def judge(missing: Missing) -> Verdict:
 
     Sent again is never meant: a lead goes back to the pacer only where it is known that no call of the batch can come.
     """
-    if missing.taken is not None and missing.found >= missing.taken:
+    # A count of none says nothing: the batch may not have been counted yet, and its tasks wait.
+    if missing.taken is not None and 0 < missing.taken <= missing.found:
         return Verdict.REFUSED
     if missing.since_end < END_MARGIN or missing.searches < EMPTY_SEARCHES:
         return Verdict.WAIT

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
-from batch_world import CENTRAL, EAST, MOUNTAIN, START, WEST, BatchWorld, number, real_time_of
+from batch_world import BATCH, CENTRAL, EAST, MOUNTAIN, START, WEST, BatchWorld, number, real_time_of
 from services_world import FROM, WORKSPACE
 
 from campaigns.services import batch
@@ -514,3 +515,23 @@ def test_a_thousand_leads_over_four_zones(tmp_path: Path, migrated_sqlite: Path)
 def _minute(ms: int, zone: str) -> int:
     local = datetime.fromtimestamp(ms / 1000, UTC).astimezone(ZoneInfo(zone))
     return local.hour * 60 + local.minute
+
+
+def test_a_count_of_none_gives_nobody_back(world: BatchWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retell may tell of a batch before it has counted its tasks."""
+    inner = world.wire.handle_request
+
+    def uncounted(request: httpx.Request) -> httpx.Response:
+        answer = inner(request)
+        if request.url.path != BATCH:
+            return answer
+        return httpx.Response(answer.status_code, json={**json.loads(answer.read()), "total_task_count": 0})
+
+    monkeypatch.setattr(world.wire, "handle_request", uncounted)
+    campaign = world.campaign(zones=(EAST,) * 30)
+    for _ in range(60):
+        world.tick()
+    assert not [attempt for attempt in world.attempts if attempt["refusal"] == "refused_in_batch"]
+    world.run([campaign], 1)
+    assert max(world.rings.values()) == 1
+    world.holds(campaign)

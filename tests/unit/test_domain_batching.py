@@ -97,6 +97,8 @@ def missing(**changes: object) -> Missing:
         ({"younger": ["ongoing"], "since_end": 301.0}, Verdict.LEFT_OVER),
         ({"found": 10, "since_end": -200.0, "searches": 0, "younger": []}, Verdict.REFUSED),
         ({"found": 10, "taken": None, "since_end": -200.0, "searches": 0}, Verdict.WAIT),
+        ({"found": 0, "taken": 0, "since_end": -200.0, "searches": 0}, Verdict.WAIT),
+        ({"found": 2, "taken": 0, "since_end": -200.0, "searches": 0}, Verdict.WAIT),
         ({"younger": [], "since_end": GIVE_UP}, Verdict.WAIT),
         ({"younger": [], "since_end": GIVE_UP + 1}, Verdict.UNRESOLVED),
         ({"younger": ["ongoing"], "since_end": GIVE_UP + 1}, Verdict.LEFT_OVER),
