@@ -37,7 +37,7 @@ EMPTY_SEARCHES, END_MARGIN = 3, 60.0
 #: Business seconds after the window's end at which a task without proof is left to an operator: the longest ring and
 #: the longest call (2 h) are then over, and a list that shows calls only when they end would show it.
 GIVE_UP = LONGEST_RING + 7200.0 + 600.0
-#: How often a lead may be left over by a batch before it is held.
+#: How often a lead may come back from a batch without a call before it is held.
 LEFT_OVER_PER_LEAD = 3
 #: Tasks of a batch with a lead that Retell refused in a batch before, by how often: the bad one is found by halving.
 REFUSED_SIZES = (MOST_TASKS, 8, 1)

@@ -173,8 +173,8 @@ def _judge(
                 proves = False
             younger = [call.call_status or "" for call in asked if call.attempt_id in witnesses]
     verdict = Verdict.WAIT
+    found = sum(task.call_id is not None for task in store.batches.tasks(batch.id))
     if proves:
-        found = sum(task.call_id is not None for task in store.batches.tasks(batch.id))
         verdict = judge(Missing(since_end, batch.searches + 1, younger, found, batch.taken))
     if verdict is Verdict.WAIT:
         urgent = any(task.suppressed for task in missing)
@@ -185,7 +185,8 @@ def _judge(
         if verdict is Verdict.UNRESOLVED:
             done.unresolved += _give_up(context, batch, task, since_end)
         else:
-            done.returned += _return(context, batch, task, verdict, younger)
+            hold = _hold(context, batch, task, verdict, known=batch.batch_call_id is not None or found > 0)
+            done.returned += _return(context, batch, task, verdict, younger, hold)
     left = verdict is Verdict.LEFT_OVER or verdict is Verdict.UNRESOLVED
     reopens_at = None
     if left and batch.begins_at is not None:
@@ -194,24 +195,45 @@ def _judge(
     log.info("batch_tasks_without_call", batch=batch.id, tasks=len(missing), verdict=verdict)
 
 
-def _return(context: Context, batch: Batch, task: Task, verdict: Verdict, younger: Sequence[str]) -> bool:
-    store, now = context.store, context.clock.now()
+def _hold(
+    context: Context, batch: Batch, task: Task, verdict: Verdict, *, known: bool
+) -> tuple[str, str] | None:
+    """Code and remedy for a lead that must not simply be tried again. known: Retell has, or had, the batch."""
+    if verdict is Verdict.LEFT_OVER and known:
+        # Nobody knows whether Retell drops such a task, or keeps it for the same weekday: nothing is dialed beside it.
+        again = a_week_later(batch.begins_at or context.clock.now(), batch.zone or PLAIN_ZONE)
+        remedy = (
+            "its batch ended without a call to it; should Retell have kept it, it rings when the window opens again,"
+            f" {again:%Y-%m-%d %H:%M} UTC, and is hung up: release it after that day"
+        )
+        return verdict.value, remedy
+    often = context.store.batches.left_over_of_lead(task.attempt_id, list(Verdict)) + 1
+    if often < LEFT_OVER_PER_LEAD:
+        return None
+    return (
+        "not_dialed_in_batch",
+        f"{often} batches made no call to it: dial it with --mode phone, or cancel it",
+    )
+
+
+def _return(
+    context: Context,
+    batch: Batch,
+    task: Task,
+    verdict: Verdict,
+    younger: Sequence[str],
+    hold: tuple[str, str] | None,
+) -> bool:
     if verdict is Verdict.REFUSED:
         why = f"batch {batch.id}: Retell took {batch.taken} of {batch.size} tasks, and made all those calls"
     else:
-        ended = batch.ends_at or now
+        ended = batch.ends_at or context.clock.now()
         why = (
             f"batch {batch.id}: its window ended at {ended:%Y-%m-%d %H:%M} UTC, {batch.searches + 1} searches since"
             f" found no call, and the list shows later ones ({', '.join(sorted(set(younger)))})"
         )
-    hold = None
-    often = store.batches.left_over_of_lead(task.attempt_id, (Verdict.REFUSED, Verdict.LEFT_OVER)) + 1
-    if often >= LEFT_OVER_PER_LEAD:
-        hold = (
-            "not_dialed_in_batch",
-            f"{often} batches made no call to it: dial it with --mode phone, or cancel it",
-        )
-    return store.batches.return_task(task, verdict.value, why, now, now, hold)
+    now = context.clock.now()
+    return context.store.batches.return_task(task, verdict.value, why, now, now, hold)
 
 
 def _give_up(context: Context, batch: Batch, task: Task, since_end: float) -> bool:

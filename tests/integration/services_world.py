@@ -239,8 +239,11 @@ class World:
         return {k: n for k, n in self.store.reports.lead_counts(campaign.id).items() if n}
 
     def transitions(self, attempt_id: str) -> list[str]:
+        """The states it came to; what was noted of it while it stayed in one is left out."""
         query = sa.select(events.c.to_state).where(
-            events.c.attempt_id == attempt_id, events.c.subject == "attempt"
+            events.c.attempt_id == attempt_id,
+            events.c.subject == "attempt",
+            sa.func.coalesce(events.c.from_state, "") != events.c.to_state,
         )
         with self.store.database.read() as connection:
             return list(connection.execute(query.order_by(events.c.id)).scalars())

@@ -18,8 +18,6 @@ ROOT = Path(__file__).resolve().parents[2]
 FIGURES = (
     "slots",
     "batch",
-    "recovery",
-    "adoption",
     "claim",
     "gate",
     "east_first",
@@ -28,8 +26,9 @@ FIGURES = (
     "status",
     "report",
     "watch",
-    "pause",
 )
+#: Minutes of killed and stopped processes: what they assert is in `tests/faults` in short.
+SLOW = ("recovery", "adoption", "pause")
 
 
 def bench(*arguments: str) -> subprocess.Popen[str]:
@@ -51,14 +50,12 @@ def answer(process: subprocess.Popen[str], seconds: float) -> tuple[str, str]:
         process.wait()
 
 
-@pytest.fixture(scope="module")
-def lines() -> dict[str, dict[str, Any]]:
-    """The line of each figure. Timings are of no interest here, so the short ones run beside the long one."""
-    groups = [*([figure] for figure in FIGURES[:4]), FIGURES[4:]]
+def measured(groups: list[tuple[str, ...]], seconds: float) -> dict[str, dict[str, Any]]:
+    """The line of each figure. Timings are of no interest here, so the groups run side by side."""
     running = [bench(*figures, "--quick") for figures in groups]
     documents: dict[str, dict[str, Any]] = {}
     with ThreadPoolExecutor() as pool:
-        said = list(pool.map(lambda process: answer(process, 170), running))
+        said = list(pool.map(lambda process: answer(process, seconds), running))
     for figures, process, (out, err) in zip(groups, running, said, strict=True):
         assert process.returncode == 0, err
         found = [json.loads(line) for line in out.splitlines()]
@@ -67,9 +64,17 @@ def lines() -> dict[str, dict[str, Any]]:
     return documents
 
 
-@pytest.mark.parametrize("name", FIGURES)
-def test_every_line_has_what_the_contract_names(lines: dict[str, dict[str, Any]], name: str) -> None:
-    line = lines[name]
+@pytest.fixture(scope="module")
+def lines() -> dict[str, dict[str, Any]]:
+    return measured([FIGURES[:1], FIGURES[1:2], FIGURES[2:]], 300)
+
+
+@pytest.fixture(scope="module")
+def slow_lines() -> dict[str, dict[str, Any]]:
+    return measured([(figure,) for figure in SLOW], 300)
+
+
+def has_what_the_contract_names(line: dict[str, Any], name: str) -> None:
     assert isinstance(line["value"], float)
     assert line["unit"]
     assert line["peer"]["what"]
@@ -77,6 +82,17 @@ def test_every_line_has_what_the_contract_names(lines: dict[str, dict[str, Any]]
     assert set(line["missed"]) <= set(line["goal"])
     assert line["met"] is (not line["missed"])
     assert line["command"] == f"python -m tests.benchmarks {name} --quick"
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_line_has_what_the_contract_names(lines: dict[str, dict[str, Any]], name: str) -> None:
+    has_what_the_contract_names(lines[name], name)
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("name", SLOW)
+def test_the_slow_ones_too(slow_lines: dict[str, dict[str, Any]], name: str) -> None:
+    has_what_the_contract_names(slow_lines[name], name)
 
 
 def test_slots_were_filled_without_a_refusal_or_a_second_ring(lines: dict[str, dict[str, Any]]) -> None:
@@ -119,24 +135,27 @@ def test_every_dial_of_the_cycle_rang_once(lines: dict[str, dict[str, Any]]) -> 
     assert {"read the row", "commit dialing", "POST", "commit placed"} <= set(line["parts"])
 
 
-def test_dialing_went_on_after_each_kill(lines: dict[str, dict[str, Any]]) -> None:
-    line = lines["recovery"]
+@pytest.mark.chaos
+def test_dialing_went_on_after_each_kill(slow_lines: dict[str, dict[str, Any]]) -> None:
+    line = slow_lines["recovery"]
     assert set(line["by_process_s"]) == {"dial", "beat"}
     assert all(0 < seconds < float("inf") for found in line["by_process_s"].values() for seconds in found)
     assert line["attempts_rung_twice"] == 0
     assert line["peak_concurrency"] <= line["lines"]
 
 
-def test_a_running_campaign_was_paused(lines: dict[str, dict[str, Any]]) -> None:
-    line = lines["pause"]
+@pytest.mark.chaos
+def test_a_running_campaign_was_paused(slow_lines: dict[str, dict[str, Any]]) -> None:
+    line = slow_lines["pause"]
     assert len(line["last_dial_s"]) == 1
     assert line["value"] == pytest.approx(max(0.0, line["last_dial_s"][0]), abs=0.01)
     assert line["peer"]["dials_per_second"] > 0
     assert line["attempts_rung_twice"] == 0
 
 
-def test_calls_without_an_answer_were_adopted(lines: dict[str, dict[str, Any]]) -> None:
-    line = lines["adoption"]
+@pytest.mark.chaos
+def test_calls_without_an_answer_were_adopted(slow_lines: dict[str, dict[str, Any]]) -> None:
+    line = slow_lines["adoption"]
     assert line["calls"]["lag 2 s"] >= 3
     assert line["worst_s"]["lag 2 s"] == line["value"]
     assert line["attempts_rung_twice"] == 0

@@ -370,10 +370,8 @@ def test_a_task_that_retell_left_out_is_found_out_and_held_in_the_end(
         assert (held["line"], held["hold_code"]) == (7, "not_dialed_in_batch")
         returned = [a for a in world.attempts if a["state"] == "not_placed"]
         assert {a["refusal"] for a in returned} >= {"refused_in_batch"}
-        told = [event["detail"] for event in world.store.reports.events_of_lead(held["id"])] if hasattr(
-            world.store.reports, "events_of_lead"
-        ) else []  # fmt: skip
-        assert not told or any("Retell took 19 of 20 tasks" in (text or "") for text in told)
+        told = [event["detail"] or "" for event in world.store.listings.events(campaign.id, 1_000)]
+        assert any("Retell took 19 of 20 tasks" in text for text in told)
 
 
 def crowded(world: BatchWorld) -> None:
@@ -381,7 +379,7 @@ def crowded(world: BatchWorld) -> None:
     world.engine.configure({"foreign": 20})
 
 
-def test_what_the_window_closed_upon_goes_back_with_the_evidence(world: BatchWorld) -> None:
+def test_what_the_window_closed_upon_is_held_with_the_evidence(world: BatchWorld) -> None:
     campaign = world.campaign(zones=[EAST] * 6)
     [batch_id] = world.pace().batch_ids
     crowded(world)
@@ -399,13 +397,15 @@ def test_what_the_window_closed_upon_goes_back_with_the_evidence(world: BatchWor
     assert not any(a["charged"] for a in returned)
     [first] = [row for row in world.batches if row["id"] == batch_id]
     assert (first["state"], first["left_over"]) == ("over", 6)
-    assert set(world.rings.values()) == {1}
+    assert world.lead_counts(campaign) == {"held": 6}
+    assert {lead["hold_code"] for lead in world.leads() if lead["state"] == "held"} == {"left_in_batch"}
+    assert world.rings.total() == 3, "the witness alone"
     world.holds(campaign)
 
 
 def test_a_week_later_what_was_left_over_is_hung_up(world: BatchWorld) -> None:
     """Retell reads a window by its weekday: tasks that were left over may ring when it opens again."""
-    test_what_the_window_closed_upon_goes_back_with_the_evidence(world)
+    test_what_the_window_closed_upon_is_held_with_the_evidence(world)
     world.clock.at = START + timedelta(days=7)
     rung = world.rings.total()
     for _ in range(30):
@@ -413,6 +413,7 @@ def test_a_week_later_what_was_left_over_is_hung_up(world: BatchWorld) -> None:
     again = [call for call in world.engine.calls if call.created_ms > (START.timestamp() + 86400) * 1000]
     assert len(again) == 6
     assert world.rings.total() == rung + 6
+    assert set(world.rings.values()) == {1}, "nobody was dialed beside it"
     assert {call.stopped_ms is not None for call in again} == {True}
     assert max((call.stopped_ms or 0) - call.created_ms for call in again) <= 5_000
     for _ in range(40):
