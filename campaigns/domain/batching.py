@@ -158,11 +158,11 @@ def judge(missing: Missing) -> Verdict:
 
     Sent again is never meant: a lead goes back to the pacer only where it is known that no call of the batch can come.
     """
-    # A count of none says nothing: the batch may not have been counted yet, and its tasks wait.
-    if missing.taken is not None and 0 < missing.taken <= missing.found:
-        return Verdict.REFUSED
+    # Before the window's end even a small count says nothing: Retell may not have counted all yet, and the rest waits.
     if missing.since_end < END_MARGIN or missing.searches < EMPTY_SEARCHES:
         return Verdict.WAIT
+    if missing.taken is not None and missing.taken <= missing.found:
+        return Verdict.REFUSED
     # As for a single dial: ours could still be ringing, and a list may hide what rings.
     as_early = {"registered"} if missing.since_end <= LONGEST_RING else {"registered", "ongoing"}
     if any(status in as_early for status in missing.younger):

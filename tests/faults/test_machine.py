@@ -123,6 +123,8 @@ def no_space_for_any_file(folder: Path) -> Seen:
         return closing(subject, **facts, next_ring=round(subject.next_ring(), 2))
 
 
+# Beside the full disk, which runs always.
+@pytest.mark.chaos
 @pytest.mark.scene(of=no_space_for_any_file)
 def test_no_file_can_be_written_in_mid_dialing(seen: Seen) -> None:
     assert_promises_kept(seen, 40, LINES)

@@ -21,7 +21,7 @@ from campaigns.store import Store
 
 BRIEF = settings(
     deadline=None,
-    max_examples=4,
+    max_examples=3,
     stateful_step_count=10,
     derandomize=True,
     database=None,
