@@ -22,7 +22,7 @@ CALM = settings(
     database=None,
     suppress_health_check=list(HealthCheck),
 )
-BRIEF = settings(CALM, max_examples=12)
+BRIEF = settings(CALM, max_examples=20)
 LONG = settings(CALM, max_examples=1_000, stateful_step_count=30, derandomize=False, print_blob=True)
 
 
