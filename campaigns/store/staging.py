@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import chain
 from pathlib import Path
 from typing import IO, Any
@@ -22,6 +22,7 @@ import sqlalchemy as sa
 
 from campaigns.store.database import Database, StoreError
 from campaigns.store.schema import files
+from campaigns.store.tallies import new_leads_counted_at_once
 
 #: What a lead is when its row says nothing else; a staged row leaves out what is so.
 DEFAULTS: Mapping[str, object] = {
@@ -71,6 +72,8 @@ _FEWEST, _MOST = 500, 20_000
 _BLOCK = 64
 #: KiB of pages that a turn may change before it has to write some of them twice.
 _PAGES = 32_768
+#: Pages of the write-ahead log from which on a turn waits until all of it is folded back.
+_LONGEST_LOG = 16_384
 #: Rows of one INSERT: beyond it nothing is gained.
 _TOGETHER = 200
 #: Batches that may wait for the staging thread; more would only take memory.
@@ -233,15 +236,14 @@ def move(
     Each turn is one short transaction. Leads of a campaign that was cancelled meanwhile arrive cancelled.
     progress: called with (rows moved, rows of the file).
     """
-    raw = database.engine.raw_connection()
-    driver: Any = raw.driver_connection
-    raw.detach()  # its settings are ours, and it is closed afterwards
-    try:
-        # Folding the log back is work of its own between the turns, not of whoever commits next.
+    with _connection(database) as driver, _Folding(database) as folding:
+        # Folding the log back is done beside the turns, not by whoever commits next.
         driver.execute("PRAGMA wal_autocheckpoint=0")
         # A turn is flushed after it, by the checkpoint or by whoever commits next: nothing built upon it is on disk
         # before it is. What a power failure takes is still in the stage, and `moved` goes with it.
         driver.execute("PRAGMA synchronous=NORMAL")
+        # What all rows of a turn refer to is read in its transaction, once.
+        driver.execute("PRAGMA foreign_keys=OFF")
         driver.execute(f"PRAGMA cache_size=-{_PAGES}")
         driver.execute("ATTACH ? AS stage", (str(path),))
         sizes = {
@@ -265,12 +267,50 @@ def move(
             slowest = max(took / max(_FEWEST, count * weight), slowest * 0.8)
             size = max(_FEWEST, min(_MOST, 2 * size, int(_TURN / slowest)))
             progress(done, total)
-            driver.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            folding.go_on()
             _let_others_in()
-    finally:
-        driver.close()
     with database.write() as connection:
         connection.execute(sa.update(files).where(files.c.id == file_id).values(staged=None))
+
+
+@contextmanager
+def _connection(database: Database) -> Iterator[Any]:
+    """A connection of our own, whose settings are nobody else's; closed afterwards."""
+    raw = database.engine.raw_connection()
+    driver: Any = raw.driver_connection
+    raw.detach()
+    try:
+        yield driver
+    finally:
+        driver.close()
+
+
+class _Folding:
+    """Folds the write-ahead log back into the database in a thread, beside the turns that fill it.
+
+    The log begins anew only where a turn finds all of it folded: every now and then one has to wait for that.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="folding")
+        self._going: Future[int] | None = None
+
+    def __enter__(self) -> _Folding:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.shutdown()
+
+    def go_on(self) -> None:
+        """A turn has ended: fold what there is, unless that is going on."""
+        if self._going is not None and not self._going.done():
+            return
+        if self._going is not None and self._going.result() > _LONGEST_LOG:
+            self._database.checkpoint()
+            self._going = None
+        else:
+            self._going = self._thread.submit(self._database.checkpoint)
 
 
 def _let_others_in() -> None:
@@ -316,7 +356,8 @@ def _turn(
                 if state != "cancelled":
                     _mend(driver, file_id, span)
             else:
-                _insert(driver, table, campaign_id, file_id, span, state == "cancelled")
+                with new_leads_counted_at_once(driver, campaign_id) if table == "leads" else nullcontext():
+                    _insert(driver, table, campaign_id, file_id, span, state == "cancelled")
             driver.execute("UPDATE files SET moved = ? WHERE id = ?", (done, file_id))
             driver.execute("COMMIT")
         except BaseException:
