@@ -5,11 +5,11 @@ from __future__ import annotations
 import gc
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,6 @@ from campaigns.compliance import Rules, may_call, remedy_for, rules_for
 from campaigns.domain.clock import to_ms
 from campaigns.domain.entities import Callee, Campaign, NewLead, Refused
 from campaigns.domain.errors import CampaignsError
-from campaigns.domain.pacing import Segment
 from campaigns.domain.states import CampaignState, LeadState
 from campaigns.leads import (
     LeadBatch,
@@ -35,7 +34,7 @@ from campaigns.leads import (
     write_rejects,
 )
 from campaigns.services.suppressions import stale_lists
-from campaigns.store import ImportWriter, Reject, Store
+from campaigns.store import ImportWriter, PlainLeads, Reject, Store
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,7 +42,6 @@ if TYPE_CHECKING:
 
 #: Leads that a preview shows.
 _SHOWN = 5
-_PRIORITY = 5
 
 
 @dataclass(slots=True)
@@ -206,13 +204,22 @@ class _Sorting:
         refuse: Callable[[list[RejectedRow]], object],
         progress: Callable[[int, float], None],
     ) -> None:
-        # Rows are lists of texts, and many: looking for cycles among them takes a fifth of the time.
+        # Rows are many objects: looking for cycles among them takes a part of the time.
         collecting = gc.isenabled()
         gc.disable()
         try:
-            for batch in self._file.batches():
-                self._batch(writer, batch, refuse)
-                progress(self._summary.rows, self._file.share_read)
+            with ThreadPoolExecutor(1, thread_name_prefix="asking") as asking:
+                # The database looks up the numbers of a batch while the next one is read.
+                before: tuple[LeadBatch, Future[_Answers]] | None = None
+                for batch in self._file.batches():
+                    asked = asking.submit(_ask, writer, batch)
+                    if before is not None:
+                        self._batch(writer, before[0], before[1].result(), refuse)
+                        progress(self._summary.rows, self._file.share_read)
+                    before = batch, asked
+                if before is not None:
+                    self._batch(writer, before[0], before[1].result(), refuse)
+                    progress(self._summary.rows, self._file.share_read)
         finally:
             if collecting:
                 gc.enable()
@@ -220,20 +227,22 @@ class _Sorting:
             raise LeadFileError("The file has no rows", "Export the list again, with at least one lead")
 
     def _batch(
-        self, writer: ImportWriter, batch: LeadBatch, refuse: Callable[[list[RejectedRow]], object]
+        self,
+        writer: ImportWriter,
+        batch: LeadBatch,
+        answers: _Answers,
+        refuse: Callable[[list[RejectedRow]], object],
     ) -> None:
         import numpy as np
 
-        numbers = np.unique(batch.phones[batch.phones > 0]).tolist()
-        suppressed = writer.suppressed(numbers)
-        known, mendable = writer.known(numbers)
-        lines = np.array(batch.lines, np.int64)
-        first = self._seen.first_lines(batch.phones, lines)
-        listed = _among(batch.phones, suppressed)
-        taken = _among(batch.phones, known)
+        first = self._seen.first_lines(batch.phones, batch.lines)
+        listed = _among(batch.phones, answers.suppressed)
+        taken = _among(batch.phones, answers.known)
         usual = (batch.phones > 0) & ~listed & ~taken & (first == 0)
         usual[list(batch.odd)] = False
-        names, places = self._place_names(batch, usual)
+        # Whoever may never be rung is not usual.
+        closed = [self._never(Callee(place.zones, place.jurisdictions)) is not None for place in batch.places]
+        usual &= ~np.array(closed)[batch.place]
         kept = usual.copy()
         fresh: list[NewLead] = []
         mended: list[tuple[int, NewLead]] = []
@@ -241,7 +250,10 @@ class _Sorting:
         for at in np.flatnonzero(~usual).tolist():
             row = batch.row(at)
             facts = _Facts(
-                int(first[at]), bool(listed[at]), bool(taken[at]), mendable.get(int(batch.phones[at]))
+                int(first[at]),
+                bool(listed[at]),
+                bool(taken[at]),
+                answers.mendable.get(int(batch.phones[at])),
             )
             bucket, code, sorted_row = self._sort(row, facts)
             self._count(bucket, code)
@@ -257,9 +269,9 @@ class _Sorting:
         self._summary.rows += plain
         self._summary.accepted += plain
         self._summary.mended += len(mended)
-        self._preview(batch, usual, names, fresh)
-        writer.add_rows(list(compress(batch.lines, kept)), list(compress(batch.cells, kept)))
-        self._add_usual(writer, batch, usual, names, places)
+        self._preview(batch, usual, fresh)
+        writer.add_rows(batch.lines[kept].tolist(), batch.written(kept), self._file.delimiter)
+        writer.add_plain(_plain_leads(batch, usual))
         writer.add_leads(fresh, with_rows=False)
         writer.mend(mended)
         writer.add_rejects(
@@ -267,56 +279,19 @@ class _Sorting:
         )
         refuse(refused)
 
-    def _place_names(self, batch: LeadBatch, usual: npt.NDArray[np.bool_]) -> tuple[list[str], list[str]]:
-        """(zones, jurisdictions) of every plain row, as they are kept; whoever may never be rung is not usual."""
-        names: dict[int, tuple[str, str]] = {}
-        closed: set[int] = set()
-        for key, place in {id(place): place for place in batch.places}.items():
-            names[key] = "|".join(place.zones), "|".join(place.jurisdictions)
-            if place.zones and self._never(Callee(place.zones, place.jurisdictions)) is not None:
-                closed.add(key)
-        if closed:
-            usual[[at for at, place in enumerate(batch.places) if id(place) in closed]] = False
-        found = [names[id(place)] for place in batch.places]
-        return [zones for zones, _ in found], [places for _, places in found]
+    def _preview(self, batch: LeadBatch, usual: npt.NDArray[np.bool_], fresh: Sequence[NewLead]) -> None:
+        import numpy as np
 
-    def _add_usual(
-        self,
-        writer: ImportWriter,
-        batch: LeadBatch,
-        usual: npt.NDArray[np.bool_],
-        names: Sequence[str],
-        places: Sequence[str],
-    ) -> None:
-        size = len(batch.lines)
-        columns: dict[str, Sequence[object]] = {
-            "line": batch.lines,
-            "phone": batch.phones.tolist(),
-            "zones": names,
-            "jurisdictions": places,
-            "priority": batch.priorities or [_PRIORITY] * size,
-            "next_attempt_at": [self._now_ms] * size,
-            "zone_source": [place.source for place in batch.places],
-        }
-        for name, texts in batch.texts.items():
-            columns["state_given" if name == "state" else name] = texts
-        if usual.all():
-            rows = list(zip(*columns.values(), strict=True))
-        else:
-            rows = list(compress(zip(*columns.values(), strict=True), usual))
-        priorities = batch.priorities or [_PRIORITY] * size
-        segments = set(map(Segment._make, set(compress(zip(names, places, priorities, strict=True), usual))))
-        writer.add_columns(tuple(columns), rows, segments)
-
-    def _preview(
-        self, batch: LeadBatch, usual: npt.NDArray[np.bool_], names: Sequence[str], fresh: Sequence[NewLead]
-    ) -> None:
         summary = self._summary
-        summary.zones.update(compress(names, usual))
+        for place, count in zip(
+            batch.places, np.bincount(batch.place[usual], minlength=len(batch.places)), strict=True
+        ):
+            if count:
+                summary.zones["|".join(place.zones)] += int(count)
         summary.zones.update(lead.zones for lead in fresh)
         if self._count_countries:
             summary.countries.update(countries_of(batch.phones[usual]))
-            summary.countries.update(countries_of([int(lead.phone) for lead in fresh]))
+            summary.countries.update(countries_of(np.array([int(lead.phone) for lead in fresh], np.int64)))
         if len(summary.first) < _SHOWN:
             found = list(fresh[:_SHOWN])
             for at in usual.nonzero()[0][:_SHOWN].tolist():
@@ -408,6 +383,36 @@ class _Facts:
     suppressed: bool
     known: bool
     mends: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Answers:
+    """What the database knows of the numbers of a batch: listed, leads of the campaign, those of them to be freed."""
+
+    suppressed: Sequence[int]
+    known: Sequence[int]
+    mendable: Mapping[int, int]
+
+
+def _ask(writer: ImportWriter, batch: LeadBatch) -> _Answers:
+    import numpy as np
+
+    numbers = np.unique(batch.phones[batch.phones > 0]).tolist()
+    return _Answers(writer.suppressed(numbers), *writer.known(numbers))
+
+
+def _plain_leads(batch: LeadBatch, usual: npt.NDArray[np.bool_]) -> PlainLeads:
+    places = [("|".join(place.zones), "|".join(place.jurisdictions), place.source) for place in batch.places]
+    return PlainLeads(
+        lines=batch.lines[usual],
+        phones=batch.phones[usual],
+        place=batch.place[usual],
+        places=places,
+        priorities=None if batch.priorities is None else batch.priorities[usual],
+        texts={
+            "state_given" if name == "state" else name: column[usual] for name, column in batch.texts.items()
+        },
+    )
 
 
 def _among(phones: npt.NDArray[np.int64], found: Sequence[int]) -> npt.NDArray[np.bool_]:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from store_steps import EAST, NOW, Steps, new_lead, phone, plan
 
 from campaigns.domain.states import LeadState
-from campaigns.store import Busy, Reject, Store, staging
+from campaigns.store import Busy, Reject, Store, arrival, staging
 from campaigns.store.schema import leads
 
 
@@ -26,8 +26,8 @@ def sqlite(tmp_path: Path, migrated_sqlite: Path) -> Iterator[Steps]:
 
 @pytest.fixture
 def short_turns(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(staging, "_MOST", 20)
-    monkeypatch.setattr(staging, "_FEWEST", 20)
+    monkeypatch.setattr(arrival, "_MOST", 20)
+    monkeypatch.setattr(arrival, "_FEWEST", 20)
 
 
 class Killed(BaseException):
@@ -78,17 +78,16 @@ def test_a_turn_that_fails_leaves_the_leads_counted_one_by_one(
 ) -> None:
     """A turn counts its leads by itself, in the place of a trigger that it takes away for as long as it goes on."""
     campaign_id = sqlite.draft()
-    insert = staging._insert
+    insert = arrival._insert_leads
 
-    def fail(driver: object, table: str, *rest: object) -> None:
-        insert(driver, table, *rest)  # type: ignore[arg-type]
-        if table == "leads":
-            raise Killed
+    def fail(*turn: object) -> None:
+        insert(*turn)  # type: ignore[arg-type]
+        raise Killed
 
-    monkeypatch.setattr(staging, "_insert", fail)
+    monkeypatch.setattr(arrival, "_insert_leads", fail)
     with pytest.raises(Killed):
         load(sqlite, campaign_id, 300)
-    monkeypatch.setattr(staging, "_insert", insert)
+    monkeypatch.setattr(arrival, "_insert_leads", insert)
     reports = sqlite.store.reports
     assert sum(reports.tally(campaign_id).leads.values()) == 0
     before = sqlite.rows(sa.text("SELECT sql FROM sqlite_master WHERE name = 'tally_lead_insert'"))
@@ -127,7 +126,7 @@ def test_an_importer_killed_before_the_decision_leaves_nothing(sqlite: Steps) ->
     campaign_id = sqlite.draft()
     path = Path(f"{sqlite.store.database.url.database}-import-{campaign_id}")
     stage = staging.Stage(path)
-    stage.add("leads", staging.ALWAYS, lambda: [(2, int(phone(1)), EAST, "US-NY", 5, 0)])
+    stage.add("leads", staging.ALWAYS, lambda: [(2, int(phone(1)), EAST, "US-NY", 0)])
     stage.close()
     assert sqlite.store.imports.resume() == ([], [campaign_id])
     assert left_behind(sqlite) == []
@@ -197,7 +196,7 @@ def test_a_mended_row_frees_the_held_lead(steps: Steps) -> None:
             writer.begin("mended.csv", "1" * 64, 100, ["phone", "name"], "test", variables=[1])
             mended = new_lead(7, phone(1), priority=2, cells=(phone(1), "Zoë"))
             writer.mend([(before["id"], mended)])
-            writer.add_rows([7], [[phone(1), "Zoë"]])
+            writer.add_rows([7], [f"{phone(1)};Zoë".encode()], ";")
         # The second time it is held no more: nothing changes.
         assert [event[1:] for event in steps.happened() if event[0] == "lead"] == [tuple(expected)]
     after = steps.lead_row(phone(1))
