@@ -93,10 +93,9 @@ class LeadBatch:
 
         records, places = self.records, np.flatnonzero(which)
         found = records.scanned.lines(records.lines[self.lines[places] - records.first])
-        if self.odd:
-            for at, place in enumerate(places.tolist()):
-                if (odd := self.odd.get(place)) is not None:
-                    found[at] = csv_line(odd.cells, records.delimiter)
+        for at, place in enumerate(places.tolist()):
+            if (odd := self.odd.get(place)) is not None:
+                found[at] = csv_line(odd.cells, records.delimiter)
         return found
 
 
@@ -215,11 +214,13 @@ class PlainRows:
         """(places, for each row the position of its own); at 0 is nowhere."""
         import numpy as np
 
+        from campaigns.leads.scan import alike
+
         # One number for what a row says of itself, with its area code: rows that are alike are asked for once.
         _, keys = np.unique(phones // 10_000_000, return_inverse=True)
         for texts, which in columns.values():
             _, keys = np.unique(keys * len(texts) + which, return_inverse=True)
-        _, first, which = np.unique(keys, return_index=True, return_inverse=True)
+        first, which = alike(keys)
         given = []
         for name in _PLACES:
             if name in columns:
@@ -247,9 +248,7 @@ class PlainRows:
             # Of those the exchange matters too.
             rows = np.flatnonzero(undecided)
             prefixes = phones[rows] // 10_000
-            _, first, own = np.unique(
-                prefixes * len(addresses) + which[rows], return_index=True, return_inverse=True
-            )
+            first, own = alike(prefixes * len(addresses) + which[rows])
             asked = [
                 numbered(self._by_exchange(prefix, addresses[at]))
                 for prefix, at in zip(prefixes[first].tolist(), which[rows[first]].tolist(), strict=True)

@@ -7,6 +7,8 @@ lines are for `records` to judge.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -146,5 +148,13 @@ class Cells:
         wide = -(-widest // 8) * 8
         rows = self.matrix(wide)
         keys = rows.view(np.uint64).ravel() if wide == 8 else rows.view(f"S{wide}").ravel()
-        _, first, which = np.unique(keys, return_index=True, return_inverse=True)
+        first, which = alike(keys)
         return [self.text(at) for at in first.tolist()], which
+
+
+def alike(keys: npt.NDArray[Any]) -> tuple[Positions, Positions]:
+    """(of each distinct key the position of one that is it, for each key which of those is its own)."""
+    distinct, which = np.unique(keys, return_inverse=True)
+    one = np.zeros(len(distinct), np.int64)
+    one[which] = np.arange(len(keys))
+    return one, which

@@ -43,6 +43,14 @@ def both(path: Path, **options: object) -> list[object]:
     for batch in batches:
         for at, row in enumerate(batch.row(at) for at in range(len(batch.lines))):
             assert (batch.phones[at] > 0) == isinstance(row, LeadRow)
+        leads = batch.phones > 0
+        kept = [
+            row.cells for at in np.flatnonzero(leads).tolist() if isinstance(row := batch.row(at), LeadRow)
+        ]
+        written = (line.decode() for line in batch.written(leads))
+        assert [next(csv.reader((line,), delimiter=file.delimiter)) for line in written] == list(
+            map(list, kept)
+        )
     return list(rows)
 
 
