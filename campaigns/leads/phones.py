@@ -382,7 +382,7 @@ def _short(digits: str) -> PhoneProblem:
 
 
 def _count_digits(text: str) -> int:
-    return sum(char.isdigit() for char in text)
+    return sum(map(str.isdigit, text))
 
 
 def _invalid(what: str, remedy: str) -> PhoneProblem:

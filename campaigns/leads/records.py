@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -125,37 +126,48 @@ def records_of(lines: Iterable[str], delimiter: str, width: int = 0) -> Iterator
 
 
 def batches_of(read: Callable[[], str], delimiter: str, width: int) -> Iterator[RecordBatch]:
-    """The same records as those of `records_of`, many at once. read: some whole lines at a time, "" at the end."""
+    """The same records as those of `records_of`, many at once. read: some whole lines at a time, "" at the end.
+
+    The next lines are read and scanned in a thread, which mostly needs no lock of Python's.
+    """
+    from campaigns.leads.scan import Scanned
+
+    with ThreadPoolExecutor(1, thread_name_prefix="scanning") as ahead:
+        lines = _Lines(partial(ahead.submit, lambda: Scanned(read(), delimiter, width)))
+        number = 1
+        while lines.fill():
+            batch = _next_batch(lines, number, delimiter, width)
+            yield batch
+            number += len(batch)
+
+
+def _next_batch(lines: _Lines, number: int, delimiter: str, width: int) -> RecordBatch:
+    """The records from the next line on, numbered from `number`."""
     import numpy as np
 
-    lines = _Lines(read, delimiter, width)
-    number = 1
-    while lines.fill():
-        scanned, stop = lines.scanned, min(lines.at + _TOGETHER, len(lines.scanned.starts))
-        batch = RecordBatch(number, scanned, np.zeros(0, np.int64), {}, set(), delimiter)
-        found: list[npt.NDArray[np.int64]] = []
-        count = 0
-        doubtful = np.flatnonzero(~scanned.whole[lines.at : stop]) + lines.at
-        while lines.scanned is scanned and lines.at < stop:
-            place = int(np.searchsorted(doubtful, lines.at))
-            until = int(doubtful[place]) if place < len(doubtful) else stop
-            found.append(np.arange(lines.at, until))
-            count += until - lines.at
-            lines.skip(until - lines.at)
-            if until == stop:
-                break
-            feed = _Feed(lines)
-            for record in _carefully(
-                feed, delimiter, width, number + count, partial(lines.whole_again, feed)
-            ):
-                if record.broken:
-                    batch.broken.add(record.line)
-                batch.own[record.line] = record.cells
-                found.append(np.full(1, -1))
-                count += 1
-        batch.lines = np.concatenate(found)
-        yield batch
-        number += count
+    scanned, stop = lines.scanned, min(lines.at + _TOGETHER, len(lines.scanned.starts))
+    own: dict[int, list[str]] = {}
+    broken: set[int] = set()
+    found: list[npt.NDArray[np.int64]] = []
+    count = 0
+    doubtful = np.flatnonzero(~scanned.whole[lines.at : stop]) + lines.at
+    while lines.scanned is scanned and lines.at < stop:
+        place = int(np.searchsorted(doubtful, lines.at))
+        until = int(doubtful[place]) if place < len(doubtful) else stop
+        found.append(np.arange(lines.at, until))
+        count += until - lines.at
+        lines.skip(until - lines.at)
+        if until == stop:
+            break
+        feed = _Feed(lines)
+        enough = partial(lines.whole_again, feed)
+        for record in _carefully(feed, delimiter, width, number + count, enough):
+            if record.broken:
+                broken.add(record.line)
+            own[record.line] = record.cells
+            found.append(np.full(1, -1))
+            count += 1
+    return RecordBatch(number, scanned, np.concatenate(found), own, broken, delimiter)
 
 
 class _Lines:
@@ -166,20 +178,18 @@ class _Lines:
         at: the next of those.
     """
 
-    def __init__(self, read: Callable[[], str], delimiter: str, width: int) -> None:
-        from campaigns.leads.scan import Scanned
-
-        self._scan: Callable[[str], Scanned] = lambda text: Scanned(text, delimiter, width)
-        self._read = read
-        self.scanned = self._scan("")
+    def __init__(self, scan: Callable[[], Future[Scanned]]) -> None:
+        """scan: begins to read and scan the next lines; there are none in the last of them."""
+        self._scan = scan
+        self.scanned, self._next = scan().result(), scan()
         self.at = 0
 
     def fill(self) -> bool:
         """Whether there are more lines; now there are some ahead."""
-        if self.at == len(self.scanned.starts):
-            text = self._read()
-            if text:
-                self.scanned, self.at = self._scan(text), 0
+        if self.at == len(self.scanned.starts) > 0:
+            self.scanned, self.at = self._next.result(), 0
+            if len(self.scanned.starts):
+                self._next = self._scan()
         return self.at < len(self.scanned.starts)
 
     def skip(self, count: int) -> None:

@@ -212,7 +212,7 @@ class _Sorting:
                 # The database looks up the numbers of a batch while the next one is read.
                 before: tuple[LeadBatch, Future[_Answers]] | None = None
                 for batch in self._file.batches():
-                    asked = asking.submit(_ask, writer, batch)
+                    asked = asking.submit(self._ask, writer, batch)
                     if before is not None:
                         self._batch(writer, before[0], before[1].result(), refuse)
                         progress(self._summary.rows, self._file.share_read)
@@ -226,6 +226,19 @@ class _Sorting:
         if self._summary.rows == 0:
             raise LeadFileError("The file has no rows", "Export the list again, with at least one lead")
 
+    def _ask(self, writer: ImportWriter, batch: LeadBatch) -> _Answers:
+        """For one batch after the other, in the order of the file."""
+        import numpy as np
+
+        numbers = np.unique(batch.phones[batch.phones > 0]).tolist()
+        known, mendable = writer.known(numbers)
+        return _Answers(
+            self._seen.first_lines(batch.phones, batch.lines),
+            _among(batch.phones, writer.suppressed(numbers)),
+            _among(batch.phones, known),
+            mendable,
+        )
+
     def _batch(
         self,
         writer: ImportWriter,
@@ -235,9 +248,7 @@ class _Sorting:
     ) -> None:
         import numpy as np
 
-        first = self._seen.first_lines(batch.phones, batch.lines)
-        listed = _among(batch.phones, answers.suppressed)
-        taken = _among(batch.phones, answers.known)
+        first, listed, taken = answers.first, answers.suppressed, answers.known
         usual = (batch.phones > 0) & ~listed & ~taken & (first == 0)
         usual[list(batch.odd)] = False
         # Whoever may never be rung is not usual.
@@ -387,18 +398,13 @@ class _Facts:
 
 @dataclass(frozen=True, slots=True)
 class _Answers:
-    """What the database knows of the numbers of a batch: listed, leads of the campaign, those of them to be freed."""
+    """Of the rows of a batch: the line that had the number first (0 = this one), whether it is listed, whether the
+    campaign has it; and of its leads those that a mended row frees, by number."""
 
-    suppressed: Sequence[int]
-    known: Sequence[int]
+    first: npt.NDArray[np.int64]
+    suppressed: npt.NDArray[np.bool_]
+    known: npt.NDArray[np.bool_]
     mendable: Mapping[int, int]
-
-
-def _ask(writer: ImportWriter, batch: LeadBatch) -> _Answers:
-    import numpy as np
-
-    numbers = np.unique(batch.phones[batch.phones > 0]).tolist()
-    return _Answers(writer.suppressed(numbers), *writer.known(numbers))
 
 
 def _plain_leads(batch: LeadBatch, usual: npt.NDArray[np.bool_]) -> PlainLeads:
