@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import uuid
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -15,12 +16,13 @@ from campaigns.cli.completion import campaign_names
 from campaigns.cli.drafts import new_campaign
 from campaigns.cli.import_bar import import_bar
 from campaigns.cli.output import NEEDS_A_PERSON, Output
-from campaigns.domain.entities import CampaignOptions
+from campaigns.domain.entities import Campaign, CampaignOptions
 from campaigns.domain.errors import CampaignsError, UsageError
 from campaigns.leads import ReadOptions
 from campaigns.runtime import open_store
-from campaigns.services.imports import ImportSummary, import_file
+from campaigns.services.imports import import_file
 from campaigns.services.report import iso
+from campaigns.services.sorting import ImportSummary
 from campaigns.settings import Settings, load_settings
 from campaigns.store import Store
 
@@ -89,26 +91,22 @@ def import_leads(
         delimiter=_DELIMITERS.get(delimiter.lower(), delimiter) if delimiter else None,
         require=tuple(filter(None, (column.strip() for column in (require or "").split(",")))),
     )
+
+    def read(again: bool) -> ImportSummary:
+        return import_with_progress(
+            store, settings, replace(made, options=wanted), file, out,
+            read_as=read_as, dry_run=dry_run, again=again, rejects_to=rejects,
+        )  # fmt: skip
+
     try:
-        if wanted != made.options:
-            store.campaigns.set_options(made.id, wanted, settings.clock().now())
-        summary = import_with_progress(
-            store,
-            settings,
-            made.name,
-            file,
-            out,
-            read_as=read_as,
-            dry_run=dry_run,
-            again=again,
-            rejects_to=rejects,
-        )
+        summary = read(again)
         if summary.again and sys.stdin.isatty() and file.is_file():
             question = f"{summary.file} was imported before. Read it once more, for what is new in it?"
             if typer.confirm(question, err=True):
-                summary = import_with_progress(
-                    store, settings, made.name, file, out, read_as=read_as, again=True, rejects_to=rejects
-                )
+                summary = read(again=True)
+        # Not before: what a file could not be read with is nothing for the next one.
+        if wanted != made.options and not dry_run:
+            store.campaigns.set_options(made.id, wanted, settings.clock().now())
     finally:
         if found is None and (dry_run or not store.imports.files(made.id)):
             store.campaigns.discard_draft(made.id)
@@ -123,7 +121,7 @@ def import_leads(
 def import_with_progress(
     store: Store,
     settings: Settings,
-    name: str,
+    campaign: Campaign,
     file: Path,
     out: Output,
     *,
@@ -133,7 +131,6 @@ def import_with_progress(
     rejects_to: Path | None = None,
 ) -> ImportSummary:
     """Import with a progress bar on a terminal. Ctrl-C leaves the whole file or nothing of it, and says which."""
-    campaign = given.find_campaign(store, name)
     entered = False
     with import_bar(out, file.name) as bar:
 
@@ -161,7 +158,7 @@ def import_with_progress(
                 store.imports.resume()
                 raise CampaignsError(
                     f"stopped by Ctrl-C when {file.name} was read: the whole of it is imported",
-                    f"see `campaigns status {name}`",
+                    f"see `campaigns status {campaign.name}`",
                 ) from None
             raise CampaignsError(
                 f"stopped by Ctrl-C: nothing of {file.name} was imported", "run the same command again"

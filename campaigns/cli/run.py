@@ -145,7 +145,7 @@ class _Runner:
             simulated = settings.workspace == SIMULATOR
             if not simulated:
                 settings = self._start_workers(stack, settings)
-            summary = import_with_progress(store, settings, self._name, self._file, self._out)
+            summary = import_with_progress(store, settings, self._campaign(), self._file, self._out)
             show_import(self._out, summary)
             begin_and_end(store, settings.workspace, self._clock.now())
             campaign = self._campaign()
