@@ -272,8 +272,8 @@ class Sorting:
 
 @contextmanager
 def _many_objects_and_threads() -> Iterator[None]:
-    """Without looking for cycles among the objects, a tenth of the time; and whoever comes back from SQLite or zlib waits
-    half a millisecond for Python's lock, not five, thousands of times."""
+    """Without looking for cycles among the objects, a tenth of the time; and whoever comes back from SQLite or zlib
+    waits half a millisecond for Python's lock, not five, thousands of times."""
     collecting, interval = gc.isenabled(), sys.getswitchinterval()
     gc.disable()
     sys.setswitchinterval(0.0005)
