@@ -9,7 +9,6 @@ import os
 import shutil
 import sqlite3
 import statistics
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -247,17 +246,18 @@ def _command(where: Path, database: Path, listed: Path) -> dict[str, Any]:
     arguments = ["-m", "campaigns.cli.app", "import", str(listed), "--campaign", _CAMPAIGN, "--json"]
     started = time.perf_counter()
     process = stage.start(arguments, where, output, env)
+    peak = 0.0
     try:
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
+        while process.poll() is None:
+            peak = max(peak, stage.peak_mib(process.pid))
+            time.sleep(0.02)
     finally:
         stage.end(process)
     seconds = time.perf_counter() - started
     if process.returncode not in (0, 3):  # 3: rows of the messy mix are held
         raise stage.BenchError(f"campaigns import failed: {stage.last_words(output)}")
-    unit = 1 if sys.platform == "darwin" else 1024
     return {
         "command_seconds": round(seconds, 3),
-        "command_peak_rss_mib": round(usage.ru_maxrss * unit / 2**20, 1),
+        "command_peak_rss_mib": round(peak, 1) or None,
         "rows_read": json.loads(output.read_text())["rows"],
     }

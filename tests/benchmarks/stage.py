@@ -100,6 +100,20 @@ def start(
         )
 
 
+def peak_mib(pid: int) -> float:
+    """The most memory the process has had since it began its program, 0 where the system does not say.
+
+    What it is charged with when it has ended contains the memory of whoever forked it.
+    """
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0.0
+    return next(
+        (int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM")), 0.0
+    )
+
+
 def family(pid: int) -> list[psutil.Process]:
     """The process and all that it started."""
     try:
