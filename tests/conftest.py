@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Groups that are not kept together would run every scene of processes twice, and side by side with figures."""
-    if not session.config.getoption("loadgroup", default=False):
-        return
-    for item in session.items:
-        if item.get_closest_marker("xdist_group") is not None and "@" not in item.nodeid.rpartition("]")[2]:
-            raise pytest.UsageError("this pytest-xdist ignores xdist_group: install what constraints.txt names")
+def pytest_configure(config: pytest.Config) -> None:
+    """Without its groups, pytest-xdist would begin every scene of processes twice, and beside figures that are taken.
+
+    It writes a test's group into `_nodeid`, which pytest 9.2 does not read any more (pytest-xdist issue 1386).
+    """
+    if config.getoption("dist", default="no") == "loadgroup" and not hasattr(pytest.Item, "_nodeid"):
+        raise pytest.UsageError("pytest-xdist ignores groups with this pytest: install what constraints.txt names")
