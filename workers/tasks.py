@@ -133,5 +133,5 @@ def housekeeping() -> None:
     store.imports.resume()
     store.suppressions.expire(context().clock.now())
     store.database.checkpoint()
-    store.reports.fold_tallies()
+    store.tallies.fold()
     results.look_for_late_analyses(context())

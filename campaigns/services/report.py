@@ -104,12 +104,12 @@ def iso_of(milliseconds: int | None) -> str | None:
 
 def status(store: Store, campaign: Campaign, now: datetime) -> Status:
     """Everything `campaigns status` shows of one campaign."""
-    return _status(store, campaign, store.reports.tally(campaign.id), now)
+    return _status(store, campaign, store.tallies.of(campaign.id), now)
 
 
 def statuses(store: Store, campaigns: Sequence[Campaign], now: Mapping[str, datetime]) -> list[Status]:
     """The same of several campaigns. now: by workspace."""
-    tallies = store.reports.tallies([campaign.id for campaign in campaigns])
+    tallies = store.tallies.of_each([campaign.id for campaign in campaigns])
     return [_status(store, one, tallies[one.id], now[one.workspace]) for one in campaigns]
 
 
