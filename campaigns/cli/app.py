@@ -131,7 +131,7 @@ PANELS: dict[str, dict[str, tuple[str, str]]] = {
     "Retell account": {
         "concurrency": (
             "account",
-            "The account's lines: limit, burst, inbound reserve, calls of others, ours, free.",
+            "The account's lines: limit, burst, inbound reserve, the operator's own, calls of others, ours, free.",
         ),
         "numbers": (
             "numbers",

@@ -276,6 +276,8 @@ class _Gate:
         free = max(0, account.ceiling() - account.foreign - own)
         cap = self._options.concurrency
         says = f"{free} of {account.ceiling()} lines free ({own} ours, {account.foreign} of others)"
+        if account.reserve:
+            says += f"; {account.reserve} more are kept free by the operator"
         if cap is not None:
             says += f"; the campaign's own cap is {cap}"
         if account.trouble:

@@ -26,7 +26,7 @@ from campaigns.domain.states import (
 )
 
 #: The migration that this code works with; `Store.open` migrates older databases and refuses newer ones.
-HEAD_REVISION = "0007"
+HEAD_REVISION = "0009"
 
 metadata = sa.MetaData(
     naming_convention={
@@ -93,6 +93,14 @@ workspaces = sa.Table(
     sa.Column("reserved_inbound", sa.Integer, nullable=False, server_default="0"),
     # Where bursts are on: the lines that Retell's own dialer would use as well, beyond the limit.
     sa.Column("burst_limit", sa.Integer, nullable=False, server_default="0"),
+    # Lines that the operator keeps free for other than campaigns.
+    sa.Column(
+        "reserve",
+        sa.Integer,
+        sa.CheckConstraint("reserve >= 0", name="reserve_not_negative"),
+        nullable=False,
+        server_default="0",
+    ),
     sa.Column("foreign_seen", sa.Text, nullable=False, server_default="[]"),
     _ms("observed_real"),
     sa.Column("trouble", sa.Text),

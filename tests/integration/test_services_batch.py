@@ -15,6 +15,7 @@ from services_world import FROM, WORKSPACE
 
 from campaigns.services import batch
 from campaigns.services.halt import stop_calls
+from campaigns.services.report import status
 from campaigns.store import Store
 
 OTHER = "+13125550102"
@@ -218,6 +219,38 @@ def test_bursts_are_no_lines_for_batches(tmp_path: Path, migrated_sqlite: Path) 
         assert world.wire.sent[0]["reserved_concurrency"] == 8, "Retell would dial on all 12"
         world.run([campaign], 1)
         assert world.engine.summary()["peak_concurrency"] == 4
+
+
+def test_the_operators_reserve_is_left_free(tmp_path: Path, migrated_sqlite: Path) -> None:
+    with BatchWorld.made(
+        tmp_path, migrated_sqlite, mean_call=60.0, concurrency=12, reserved_inbound=2
+    ) as world:
+        world.store.workspaces.set_reserve(WORKSPACE, 4, START)
+        campaign = world.campaign(zones=[EAST] * 120, batch_horizon="2m")
+        world.send()
+        assert {sent["reserved_concurrency"] for sent in world.wire.sent} == {6}, "the operator's and inbound"
+        for _ in range(15):
+            world.tick(4)
+        assert world.engine.summary()["peak_concurrency"] == 6
+        before = len(world.wire.sent)
+        world.store.workspaces.set_reserve(WORKSPACE, 7, world.clock.at)
+        for _ in range(40):
+            world.tick(4)
+        later = world.wire.sent[before:]
+        assert later
+        assert {sent["reserved_concurrency"] for sent in later} == {9}
+        live = [call for call in world.engine.calls if not call.over(world.engine.advance())]
+        assert len(live) == 3, "within a horizon the batches of before are over"
+        world.store.workspaces.set_reserve(WORKSPACE, 10, world.clock.at)
+        rest = len(world.wire.sent)
+        for _ in range(40):
+            world.tick(4)
+        assert len(world.wire.sent) == rest, "no line is left"
+        assert "reserve of 10 lines" in status(world.store, world.now(campaign), world.clock.at).next_event.what
+        world.store.workspaces.set_reserve(WORKSPACE, 0, world.clock.at)
+        world.run([campaign], 1)
+        assert world.engine.summary()["peak_concurrency"] == 10
+        world.holds(campaign)
 
 
 def test_a_campaigns_own_cap_holds(world: BatchWorld) -> None:
