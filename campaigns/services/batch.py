@@ -111,7 +111,7 @@ def _groups(context: Context, claimed: Batch) -> list[_Group]:
                 task.attempt_id, AttemptState.CLAIMED, answer.code, 0, answer.next_at or now, now, hold
             )
             continue
-        window = _window(context, order, at)
+        window = _window(context, order, at, now)
         if window is None:
             _no_time(context, [(order, answer)])
             continue
@@ -120,8 +120,8 @@ def _groups(context: Context, claimed: Batch) -> list[_Group]:
     return _fitting(context, claimed, found, at)
 
 
-def _window(context: Context, order: DialOrder, at: datetime) -> CallWindow | None:
-    """What is left of the callee's window within the horizon, in its zone."""
+def _window(context: Context, order: DialOrder, at: datetime, now: datetime) -> CallWindow | None:
+    """What is left of the callee's window within the horizon from `at` on, in its zone."""
     options = order.options
     until = at + options.horizon()
     ends_at = options.ends_at()
@@ -131,7 +131,8 @@ def _window(context: Context, order: DialOrder, at: datetime) -> CallWindow | No
     openings = rules.terms(order.callee).openings
     stretches = [(at, until)] if openings is None else openings.within(at, until)
     zone = order.callee.zones[0] if order.callee.zones else PLAIN_ZONE
-    return call_window(zone, stretches, at)
+    # By now: what opens ahead must not be written from the minute in which it opens.
+    return call_window(zone, stretches, now)
 
 
 def _fitting(context: Context, claimed: Batch, groups: list[_Group], at: datetime) -> list[_Group]:

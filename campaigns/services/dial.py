@@ -198,7 +198,9 @@ def gate_of(context: Context, order: DialOrder, now: datetime) -> Evidence | Gat
     """The gate right before the POST; what it let the dial through on, for the record."""
     if order.campaign_state != CampaignState.RUNNING:
         return GateRefused("not_running", now, "the campaign is not running")
-    ends_at = order.options.ends_at()
+    starts_at, ends_at = order.options.starts_at(), order.options.ends_at()
+    if starts_at is not None and now < starts_at:
+        return GateRefused("before_start", starts_at, "the campaign's start has not come")
     if ends_at is not None and ends_at <= now:
         return GateRefused("campaign_ended", now, "the campaign's end has come")
     rules = rules_for(order.options.profile, order.options.windows, context.store.evidence.blackouts())

@@ -173,7 +173,7 @@ def _next_event(
         return NextEvent(None, "nothing: the campaign is over")
     if campaign.state == CampaignState.DRAFT:
         return NextEvent(None, "nothing until it is launched")
-    if campaign.state == CampaignState.SCHEDULED:
+    if campaign.state == CampaignState.SCHEDULED or campaign.begins_after(now):
         return NextEvent(campaign.start_at, "dialing begins")
     options = campaign.options
     rules = rules_for(options.profile, options.windows, store.evidence.blackouts())
