@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import structlog
 import typer
 
 from campaigns.cli import options as given
@@ -15,8 +14,6 @@ from campaigns.retell import Concurrency as Lines
 from campaigns.runtime import clock_of, open_retell, open_store
 from campaigns.settings import SIMULATOR, Settings, load_settings
 from campaigns.store import Store
-
-log = structlog.get_logger(__name__)
 
 
 def register(app: typer.Typer) -> None:
@@ -45,7 +42,8 @@ def concurrency(
     own = store.own_lines(workspace)
     seen = _last_seen(store, own) if simulated else _asked(settings)
     if wanted is not None:
-        _keep_free(settings, store, workspace, wanted, seen.concurrency_limit)
+        before = _keep_free(settings, store, workspace, wanted, seen.concurrency_limit)
+        out.note(f"lines kept free: {before} before, {wanted} from the next claim on")
     kept = store.workspaces.account(workspace).reserve
     current, ceiling = seen.current_concurrency or 0, seen.ceiling(reserve=kept) or 0
     lines = Concurrency(
@@ -94,12 +92,10 @@ def _last_seen(store: Store, own: int) -> Lines:
     )
 
 
-def _keep_free(settings: Settings, store: Store, workspace: str, lines: int, limit: int | None) -> None:
+def _keep_free(settings: Settings, store: Store, workspace: str, lines: int, limit: int | None) -> int:
     if limit is not None and lines > limit:
         raise UsageError(
             f"--reserve {lines} is more than the {limit} lines of the account", f"write 0 to {limit}"
         )
     store.workspaces.ensure(workspace)
-    now = clock_of(settings, store, workspace).now()
-    before = store.workspaces.set_reserve(workspace, lines, now)
-    log.info("reserve_changed", workspace=workspace, before=before, lines=lines)
+    return store.workspaces.set_reserve(workspace, lines, clock_of(settings, store, workspace).now())

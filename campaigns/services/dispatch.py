@@ -208,9 +208,7 @@ def _open_until(rules: Rules, segments: Iterable[Segment], at: datetime) -> dict
     return {segment: until for segment in segments if (until := rules.until(segment.callee, at)) is not None}
 
 
-def _opens_soon(
-    rules: Rules, segments: Iterable[Segment], after: datetime, now: datetime
-) -> datetime | None:
+def _opens_soon(rules: Rules, segments: Iterable[Segment], after: datetime, now: datetime) -> datetime | None:
     """The earliest opening later than that for which a batch can be sent already."""
     openings = [rules.next_opening(segment.callee, after) for segment in segments]
     soon = [at for at in openings if at is not None and after < at <= now + OPENS_SOON]

@@ -131,7 +131,9 @@ def _rates(
     if account.limit is None:
         assumed.append(f"lines: {lines}, the account was not seen yet")
     elif account.all_reserved:
-        assumed.append(f"lines: the operator's reserve of {account.reserve} leaves none; counted as half a line")
+        assumed.append(
+            f"lines: the operator's reserve of {account.reserve} leaves none; counted as half a line"
+        )
     running = store.campaigns.listed(campaign.workspace, (CampaignState.RUNNING,))
     others = store.reports.tallies([one.id for one in running if one.id != campaign.id])
     busy = [one for one in running if one.id in others and others[one.id].leads["pending"]]

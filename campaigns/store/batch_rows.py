@@ -61,6 +61,21 @@ class _Nobody(Exception):
 class BatchRows(BatchReads):
     # -- sending
 
+    def hold(self, batch_id: str, lease_ms: int) -> bool:
+        """Keep the claim of what is not sent yet for so long from now. False: there is nothing, or nobody kept it."""
+        stamp = real_ms()
+        with self._db.write() as connection:
+            held = connection.execute(
+                sa.update(attempts)
+                .where(
+                    attempts.c.batch_id == batch_id,
+                    attempts.c.state == AttemptState.CLAIMED,
+                    sa.not_(is_over(attempts.c.lease_until_real, stamp)),
+                )
+                .values(lease_until_real=stamp + lease_ms)
+            )
+        return held.rowcount > 0
+
     def begin(
         self,
         claimed: Batch,
@@ -74,8 +89,8 @@ class BatchRows(BatchReads):
     ) -> list[str]:
         """The batch and its attempts are `sending` and `dialing`, with their evidence, before a byte leaves.
 
-        batch_id: the claimed batch's own, or a new one for a part of it. Returns the attempts that won: of a campaign
-        that runs, to a number that is not suppressed. None of them: nothing was changed.
+        batch_id: the claimed batch's own, or a new one for a part of it. Returns the attempts that won: whose claim is
+        not stale, of a campaign that runs, to a number that is not suppressed. None of them: nothing was changed.
         """
         stamp, at = real_ms(), to_ms(now)
         values: dict[str, object] = {
@@ -112,6 +127,7 @@ class BatchRows(BatchReads):
                     AttemptState.DIALING,
                     now,
                     attempts.c.batch_id == claimed.id,
+                    sa.not_(is_over(attempts.c.lease_until_real, stamp)),
                     *MAY_DIAL,
                     detail=f"batch {batch_id}",
                     batch_id=batch_id,

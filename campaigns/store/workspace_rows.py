@@ -100,7 +100,7 @@ class WorkspaceRows:
         """Keep so many lines free from the next claim on; running campaigns have it in their events. Returns what was
         kept before."""
         with self._db.write() as connection:
-            before = connection.execute(
+            before: int = connection.execute(
                 sa.select(workspaces.c.reserve).where(workspaces.c.name == name).with_for_update()
             ).scalar_one()
             if before == lines:

@@ -67,7 +67,12 @@ def test_a_reserve_that_leaves_no_line_is_warned_of(cli: Cli, retell: Retell) ->
 
 @pytest.mark.parametrize(
     ("given", "remedy"),
-    [("-1", "write 0 or more"), ("many", "write 0 or more"), ("2.5", "write 0 or more"), ("13", "write 0 to 12")],
+    [
+        ("-1", "write 0 or more"),
+        ("many", "write 0 or more"),
+        ("2.5", "write 0 or more"),
+        ("13", "write 0 to 12"),
+    ],
 )
 def test_what_is_no_reserve(cli: Cli, retell: Retell, given: str, remedy: str) -> None:
     retell.start(concurrency=12)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import httpx
@@ -15,9 +16,11 @@ from batch_world import BATCH, CENTRAL, EAST, MOUNTAIN, START, WEST, BatchWorld,
 from services_world import FROM, WORKSPACE
 
 from campaigns.domain.entities import Campaign
-from campaigns.services import batch
+from campaigns.retell import BatchVerdict, CreateBatchCall
+from campaigns.services import batch, batch_calls, dispatch
 from campaigns.services.halt import stop_calls
 from campaigns.services.launch import begin_and_end
+from campaigns.services.reconcile import reconcile
 from campaigns.services.report import status
 from campaigns.store import Store
 
@@ -119,6 +122,7 @@ def starting(world: BatchWorld, at: datetime = BEGINS, **options: object) -> Cam
 def test_a_batch_is_sent_just_before_the_start_and_rings_from_it_on(world: BatchWorld) -> None:
     campaign = starting(world)
     phone = starting(world, name="phone", mode="phone", first=100)
+    world.clock.at = BEGINS - timedelta(seconds=70)
     while world.clock.at < BEGINS - timedelta(seconds=1):
         world.tick(1)
         early = world.clock.at < BEGINS - timedelta(seconds=60)
@@ -183,7 +187,9 @@ def test_before_the_start_it_can_be_stopped(world: BatchWorld, how: str) -> None
     sent = bool(world.wire.sent)
     assert sent is (how == "phone"), "sent with the start for which it was claimed"
     if how != "phone":
-        assert {row["refusal"] for row in world.attempts} == {"before_start" if how == "later" else "not_running"}
+        assert {row["refusal"] for row in world.attempts} == {
+            "before_start" if how == "later" else "not_running"
+        }
     for _ in range(29):
         world.tick(1)
     assert not world.engine.calls
@@ -226,8 +232,84 @@ def test_a_sender_that_slept_sends_nothing(world: BatchWorld) -> None:
     assert world.batches[0]["state"] == "not_sent"
 
 
+def slow_answers(world: BatchWorld, monkeypatch: pytest.MonkeyPatch, *seconds: float) -> None:
+    """Each answer to a batch takes so long, the last for all that follow."""
+    inner, waits = world.context.retell.create_batch_call, list(seconds)
+
+    def slowly(request: CreateBatchCall) -> BatchVerdict:
+        world.clock.at += timedelta(seconds=waits.pop(0) if len(waits) > 1 else waits[0])
+        return inner(request)
+
+    monkeypatch.setattr(world.context.retell, "create_batch_call", slowly)
+
+
+def test_a_big_claim_outlasts_the_answers_to_its_own_parts(
+    tmp_path: Path, migrated_sqlite: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with BatchWorld.made(tmp_path, migrated_sqlite, mean_call=60.0, concurrency=2_000) as world:
+        world.campaign(zones=[EAST] * 2_200, batch_horizon="20m")
+        slow_answers(world, monkeypatch, 25.0)
+        [batch_id] = world.pace().batch_ids
+        assert world.states() == {"claimed": dispatch.MOST_CLAIMED}
+        parts = []
+        inner = world.store.batches.begin
+
+        def begun(*given: Any) -> list[str]:
+            # Meanwhile the others do their work.
+            reconcile(world.context)
+            batch_calls.look(world.context)
+            parts.append(len(won := inner(*given)))
+            return won
+
+        monkeypatch.setattr(world.store.batches, "begin", begun)
+        world.deliver(batch_id)
+        assert parts == [500] * 4, "it took 100 seconds, and nothing of it was given back"
+        assert world.states()["dialing"] + world.states().get("placed", 0) == dispatch.MOST_CLAIMED
+
+
+def test_what_is_left_of_a_stale_claim_is_not_sent(
+    world: BatchWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    campaign = world.campaign(zones=[EAST, CENTRAL, "America/Detroit"] * 4)
+    # Suspended for longer than the lease, after the first part arrived.
+    slow_answers(world, monkeypatch, 45.0, 0.0)
+    [batch_id] = world.pace().batch_ids
+    world.deliver(batch_id)
+    assert [len(sent["tasks"]) for sent in world.wire.sent] == [4]
+    assert world.states() == {"dialing": 4, "claimed": 8}
+    world.deliver(batch_id)
+    assert len(world.wire.sent) == 1
+    world.tick(1)
+    assert {a["refusal"] for a in world.attempts if a["state"] == "not_placed"} == {"stale_claim"}
+    world.run([campaign], 1)
+    assert set(world.rings.values()) == {1}
+    assert world.lead_counts(campaign) == {"reached": 12}
+    world.holds(campaign)
+
+
+def test_a_claim_that_goes_stale_in_the_gate_is_not_begun(
+    world: BatchWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.campaign()
+    [batch_id] = world.pace().batch_ids
+    inner = world.store.batches.begin
+
+    def late(*given: Any) -> list[str]:
+        world.clock.at += timedelta(seconds=41)
+        return inner(*given)
+
+    monkeypatch.setattr(world.store.batches, "begin", late)
+    world.deliver(batch_id)
+    assert not world.wire.sent
+    assert world.states() == {"not_placed": 4}
+    assert {a["dialing_at"] for a in world.attempts} == {None}
+    assert world.batches[0]["state"] == "not_sent"
+
+
 @pytest.mark.parametrize("how", ["pause", "cancel", "suppress", "close"])
 def test_who_may_not_be_dialed_any_more_is_left_out(world: BatchWorld, how: str) -> None:
+    if how == "close":
+        world.clock.at += timedelta(minutes=54, seconds=58)
     campaign = world.campaign(zones=[EAST, CENTRAL], windows=("Mon-Fri 09:00-11:00",))
     [batch_id] = world.pace().batch_ids
     if how == "pause":
@@ -237,7 +319,7 @@ def test_who_may_not_be_dialed_any_more_is_left_out(world: BatchWorld, how: str)
     elif how == "suppress":
         world.store.imports.suppress([number(0)], "operator", "asked by mail", START)
     else:
-        world.clock.at += timedelta(minutes=56)
+        world.clock.at += timedelta(seconds=5)
     world.deliver(batch_id)
     left = [task["to_number"] for sent in world.wire.sent for task in sent["tasks"]]
     assert left == {"suppress": [number(1)], "close": [number(1)]}.get(how, [])
@@ -330,19 +412,23 @@ def test_the_operators_reserve_is_left_free(tmp_path: Path, migrated_sqlite: Pat
         assert world.engine.summary()["peak_concurrency"] == 6
         before = len(world.wire.sent)
         world.store.workspaces.set_reserve(WORKSPACE, 7, world.clock.at)
-        for _ in range(40):
+        live = []
+        for _ in range(60):
             world.tick(4)
+            now = world.engine.advance()
+            live.append(sum(not call.over(now) for call in world.engine.calls))
         later = world.wire.sent[before:]
         assert later
         assert {sent["reserved_concurrency"] for sent in later} == {9}
-        live = [call for call in world.engine.calls if not call.over(world.engine.advance())]
-        assert len(live) == 3, "within a horizon the batches of before are over"
+        assert max(live[40:]) == 3, "a horizon and a call later the batches of before are over"
         world.store.workspaces.set_reserve(WORKSPACE, 10, world.clock.at)
         rest = len(world.wire.sent)
         for _ in range(40):
             world.tick(4)
         assert len(world.wire.sent) == rest, "no line is left"
-        assert "reserve of 10 lines" in status(world.store, world.now(campaign), world.clock.at).next_event.what
+        assert (
+            "reserve of 10 lines" in status(world.store, world.now(campaign), world.clock.at).next_event.what
+        )
         world.store.workspaces.set_reserve(WORKSPACE, 0, world.clock.at)
         world.run([campaign], 1)
         assert world.engine.summary()["peak_concurrency"] == 10

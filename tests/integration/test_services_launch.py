@@ -72,11 +72,13 @@ def test_a_start_that_is_put_off_holds_for_what_is_claimed(world: World) -> None
     refused = world.attempt(attempt_id)
     assert (refused["state"], refused["refusal"], refused["charged"]) == ("not_placed", "before_start", False)
     assert world.lead(1)["next_attempt_at"] == START.timestamp() * 1000 + 3_600_000
+    world.add_leads(campaign, 3)
     assert world.pace() == []
     shown = status(world.store, world.campaign_now(campaign), world.clock.now()).next_event
     assert (shown.at, shown.what) == (START + timedelta(hours=1), "dialing begins")
     world.after(hours=1)
-    assert len(world.pace()) == 2
+    world.reconcile()
+    assert len(world.pace()) == 3
 
 
 def test_two_ticks_at_once_start_it_once(world: World) -> None:

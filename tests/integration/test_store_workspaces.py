@@ -73,7 +73,9 @@ def test_the_operators_reserve_is_no_line_of_campaigns(steps: Steps) -> None:
     assert rows.set_reserve(WORKSPACE, 6, NOW) == 0
     assert rows.set_reserve(WORKSPACE, 6, NOW) == 6
     assert (rows.account(WORKSPACE).reserve, rows.account(WORKSPACE).ceiling()) == (6, 10)
-    assert rows.account(WORKSPACE).reserved_for(10) == 10, "a batch leaves free what is kept, and the inbound reserve"
+    assert rows.account(WORKSPACE).reserved_for(10) == 10, (
+        "a batch leaves free what is kept, and the inbound reserve"
+    )
     assert not rows.account(WORKSPACE).all_reserved
     rows.shrink(WORKSPACE, 8, 60.0)
     assert rows.account(WORKSPACE).ceiling() == 8
