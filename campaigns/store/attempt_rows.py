@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -123,6 +123,7 @@ MAY_DIAL = (
     .where(campaigns.c.id == attempts.c.campaign_id, campaigns.c.state == CampaignState.RUNNING)
     .exists(),
     sa.not_(sa.select(suppressions.c.phone).where(suppressions.c.phone == attempts.c.phone).exists()),
+    attempts.c.hang_up_at.is_(None),
 )
 
 
@@ -239,22 +240,6 @@ class AttemptRows:
         """`refusals_of_lead` for the claimed attempts of a batch; without those that have none."""
         with self._db.read() as connection:
             return dict(connection.execute(_REFUSALS_OF_CLAIMED, {"batch": batch_id}).all())
-
-    def underway(self, workspace: str, campaign_ids: Collection[str] | None = None) -> int:
-        """Attempts of which a call may still come: dialing or ambiguous. Of these campaigns, or of all."""
-        query = (
-            sa.select(sa.func.count())
-            .select_from(attempts)
-            .where(
-                attempts.c.workspace == workspace,
-                is_open(),
-                attempts.c.state.in_((AttemptState.DIALING, AttemptState.AMBIGUOUS)),
-            )
-        )
-        if campaign_ids is not None:
-            query = query.where(attempts.c.campaign_id.in_(list(campaign_ids)))
-        with self._db.read() as connection:
-            return int(connection.execute(query).scalar() or 0)
 
     def dials_of_number(self, workspace: str, phone: str) -> list[int]:
         """When a number was dialed over all campaigns (business ms), the latest first."""

@@ -345,8 +345,10 @@ attempts = sa.Table(
     sa.Column("transcript", sa.Text),
     sa.Column("analysis", sa.Text),
     # In batch mode, from the claim on: the batch in which Retell dials it. stopped_at: its call was hung up by us.
+    # hang_up_at: an operator asked for that, whether it was a call by then or becomes one.
     sa.Column("batch_id", sa.Text),
     _ms("stopped_at"),
+    _ms("hang_up_at"),
     sa.CheckConstraint(f"state IN ({listed(AttemptState)})", name="state"),
     sa.CheckConstraint(f"state NOT IN ({listed(WITH_CALL)}) OR call_id IS NOT NULL", name="placed_has_call"),
     sa.CheckConstraint("(state = 'settled') = (outcome IS NOT NULL)", name="settled_has_outcome"),

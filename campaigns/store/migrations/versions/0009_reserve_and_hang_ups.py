@@ -1,4 +1,4 @@
-"""Lines of the account that the operator keeps free."""
+"""Lines of the account that the operator keeps free, and calls that an operator wants hung up."""
 
 from __future__ import annotations
 
@@ -16,3 +16,4 @@ def upgrade() -> None:
     op.add_column(
         "workspaces", sa.Column("reserve", sa.Integer(), not_negative, server_default="0", nullable=False)
     )
+    op.add_column("attempts", sa.Column("hang_up_at", sa.BigInteger(), nullable=True))
