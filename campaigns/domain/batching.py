@@ -17,6 +17,8 @@ from campaigns.domain.recovery import LONGEST_RING
 BATCH_MODE = "batch"
 #: For how long calls may be left with Retell's dialer: nothing of ours rings later. And what an operator may choose.
 DEFAULT_HORIZON, SHORTEST_HORIZON, LONGEST_HORIZON = "5m", 120.0, 7200.0
+#: Seconds before a window opens, or a campaign starts, from which a batch may be sent, with a `trigger_timestamp`.
+SENT_AHEAD = 60.0
 #: A window ends with a whole minute: of the horizon so much (seconds) may be cut off.
 CUT_OFF = 60.0
 #: Most tasks of one batch: all its calls are listed by one request.

@@ -199,6 +199,10 @@ class Campaign:
     start_at: datetime | None = None
     end_at: datetime | None = None
 
+    def begins_after(self, now: datetime) -> bool:
+        """Whether its start lies ahead: nobody is rung before."""
+        return self.start_at is not None and now < self.start_at
+
     def is_over(self, now: datetime) -> bool:
         """Whether its end has come."""
         return self.end_at is not None and self.end_at <= now

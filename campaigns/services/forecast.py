@@ -130,6 +130,10 @@ def _rates(
     lines = account.ceiling() - account.foreign if account.limit is not None else _ASSUMED_LINES
     if account.limit is None:
         assumed.append(f"lines: {lines}, the account was not seen yet")
+    elif account.all_reserved:
+        assumed.append(
+            f"lines: the operator's reserve of {account.reserve} leaves none; counted as half a line"
+        )
     running = store.campaigns.listed(campaign.workspace, (CampaignState.RUNNING,))
     others = store.tallies.of_each([one.id for one in running if one.id != campaign.id])
     busy = [one for one in running if one.id in others and others[one.id].leads["pending"]]

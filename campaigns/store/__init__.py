@@ -9,6 +9,7 @@ from campaigns.store.campaign_rows import CampaignRows
 from campaigns.store.claim_rows import Claimed, ClaimPlan, ClaimRows, Gate
 from campaigns.store.database import Database, StoreError, Unavailable
 from campaigns.store.evidence_rows import EvidenceRows, RecordedBlackout
+from campaigns.store.halt_rows import HaltRows, LeftAtRetell, Unwanted
 from campaigns.store.import_rows import ImportedFile, ImportRows, ImportWriter, Reject
 from campaigns.store.job_rows import JobRows
 from campaigns.store.listing_rows import ATTEMPT_ORDERS, LEAD_ORDERS, ListingRows, LiveCall, Page
@@ -36,6 +37,7 @@ class Store:
         self.results = ResultRows(database)
         self.recovery = RecoveryRows(database)
         self.batches = BatchRows(database)
+        self.halts = HaltRows(database)
         self.workspaces = WorkspaceRows(database)
         self.numbers = NumberRows(database)
         self.reports = ReportRows(database)
@@ -79,6 +81,7 @@ __all__ = [
     "ImportWriter",
     "ImportedFile",
     "KnownNumber",
+    "LeftAtRetell",
     "LiveCall",
     "Load",
     "Page",
@@ -92,6 +95,7 @@ __all__ = [
     "Tally",
     "Task",
     "Unavailable",
+    "Unwanted",
     "Waiting",
     "as_known",
 ]

@@ -9,7 +9,7 @@ from campaigns.runtime import open_retell
 from campaigns.settings import load_settings
 from campaigns.store import Store
 from campaigns.store.schema import attempts
-from tests.acceptance.conftest import Cli, Retell
+from tests.acceptance.conftest import NUMBERS, Cli, Retell
 from tests.acceptance.dialing import AT_ONCE, dial_to_the_end
 
 
@@ -24,9 +24,73 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_concurrency(cli: Cli, retell: Retell) -> None:
     retell.start(concurrency=12, reserved_inbound=2, foreign=3)
     assert cli.ok("concurrency") == {
-        "limit": 12, "burst_enabled": False, "burst_limit": 0, "reserved_inbound": 2, "ceiling": 10,
+        "limit": 12, "burst_enabled": False, "burst_limit": 0, "reserved_inbound": 2, "reserve": 0, "ceiling": 10,
         "current": 3, "own": 0, "foreign": 3, "free": 7,
     }  # fmt: skip
+
+
+def test_lines_are_kept_free(cli: Cli, retell: Retell) -> None:
+    retell.start(concurrency=12, reserved_inbound=2, foreign=3)
+    cli.draft("spring", (), "--profile", "none")
+    cli.ok("launch", "spring")
+    lines = cli.ok("concurrency", "--reserve", "4")
+    assert (lines["reserve"], lines["ceiling"], lines["free"]) == (4, 6, 3)
+    assert cli.ok("concurrency") == lines
+    text = cli("concurrency").out
+    assert "warning" not in text
+    assert any(line.split() == ["reserve", "4"] for line in text.splitlines())
+    assert "lines of the account kept free: 0 -> 4" in cli("events", "spring").out
+    [check] = cli.ok("doctor", "--only", "concurrency")
+    assert (check["result"], check["detail"]) == (
+        "ok", "3 of 12 lines in use, 3 by others; 6 for outbound calls, 4 kept free",
+    )  # fmt: skip
+    status = cli.ok("status", "spring")
+    assert (status["reserve"], set(status["slots"])) == (4, {"ceiling", "foreign", "own"})
+    assert "4 kept free" in cli("status", "spring").out
+    [lines_of] = [
+        line for line in cli.ok("explain", NUMBERS[0], "--campaign", "spring")[0]["lines"] if line["what"] == "lines"
+    ]  # fmt: skip
+    assert "4 more are kept free by the operator" in lines_of["says"]
+
+
+def test_a_reserve_that_leaves_no_line_is_warned_of(cli: Cli, retell: Retell) -> None:
+    retell.start(concurrency=12, reserved_inbound=2)
+    said = cli("concurrency", "--reserve", "10")
+    assert said.code == 0
+    assert "with 10 kept free no line is left" in said.out
+    [check] = cli.ok("doctor", "--only", "concurrency", code=3)
+    assert (check["result"], check["remedy"]) == (
+        "warning", "set a smaller reserve: `campaigns concurrency --reserve N`",
+    )  # fmt: skip
+    assert "warning" not in cli("concurrency", "--reserve", "0").out
+
+
+@pytest.mark.parametrize(
+    ("given", "remedy"),
+    [
+        ("-1", "write 0 or more"),
+        ("many", "write 0 or more"),
+        ("2.5", "write 0 or more"),
+        ("13", "write 0 to 12"),
+    ],
+)
+def test_what_is_no_reserve(cli: Cli, retell: Retell, given: str, remedy: str) -> None:
+    retell.start(concurrency=12)
+    cli.ok("concurrency", "--reserve", "3")
+    assert remedy in cli.refused("concurrency", "--reserve", given, code=2)
+    assert cli.ok("concurrency")["reserve"] == 3
+
+
+def test_simulated_runs_have_a_reserve_of_their_own(cli: Cli, retell: Retell) -> None:
+    retell.start(concurrency=12)
+    assert cli.ok("concurrency", "--simulated")["limit"] is None
+    assert cli.ok("concurrency", "--simulated", "--reserve", "5")["reserve"] == 5
+    assert cli.ok("concurrency")["reserve"] == 0
+    store = Store.open(load_settings().store_url())
+    store.workspaces.observe("simulator", 20, 0, 0)
+    lines = cli.ok("concurrency", "--simulated")
+    assert (lines["limit"], lines["ceiling"], lines["free"]) == (20, 15, 15)
+    assert "write 0 to 20" in cli.refused("concurrency", "--simulated", "--reserve", "21", code=2)
 
 
 def test_numbers_and_agents(cli: Cli, retell: Retell) -> None:

@@ -20,6 +20,7 @@ def test_all_campaigns_are_paused_at_once(cli: Cli) -> None:
     done = cli.ok("pause", "--all")
     assert done == {
         "paused": ["spring", "autumn"], "stopped_calls": [], "not_stopped": {}, "unknown_dials": 0,
+        "waiting_at_retell": 0, "rung_until": None,
     }  # fmt: skip
     assert {one["campaign"]: one["state"] for one in cli.ok("status")} == {
         "spring": "paused", "autumn": "paused", "draft": "draft",

@@ -215,11 +215,15 @@ class BatchWorld:
             counts = [self.lead_counts(one) for one in campaigns]
             if not any(count.keys() & {"pending", "in_flight"} for count in counts):
                 return
-            if not any("in_flight" in count for count in counts):
-                events = [status(self.store, self.now(one), self.clock.at).next_event.at for one in campaigns]
-                wait = min((at for at in events if at is not None), default=self.clock.at) - self.clock.at
-                self.clock.at += max(timedelta(0), wait - timedelta(seconds=90))
+            self.leave_out_quiet_hours(campaigns)
         raise AssertionError([self.lead_counts(one) for one in campaigns])
+
+    def leave_out_quiet_hours(self, campaigns: Sequence[Campaign]) -> None:
+        """Where nothing is in flight, on to shortly before something happens."""
+        if not any("in_flight" in self.lead_counts(one) for one in campaigns):
+            events = [status(self.store, self.now(one), self.clock.at).next_event.at for one in campaigns]
+            wait = min((at for at in events if at is not None), default=self.clock.at) - self.clock.at
+            self.clock.at += max(timedelta(0), wait - timedelta(seconds=90))
 
     # -- looking
 
