@@ -137,8 +137,8 @@ class Missing:
     """What is known of tasks without a call. since_end: business seconds since their window ended; below 0: it is open.
 
     searches: how many since then found nothing, the latest included. younger: `call_status` of calls of ours that were
-    made after that end and that the latest search did show. found: calls of the batch so far; taken: tasks that Retell
-    counted in it, None where it did not say.
+    made after that end, by Retell's clock too, and that the latest search did show. found: calls of the batch so far;
+    taken: tasks that Retell counted in it, None where it did not say.
     """
 
     since_end: float

@@ -239,10 +239,12 @@ class DialOrder:
     """Everything a worker needs to dial one attempt.
 
     dialed_ms: when the number was dialed over all campaigns (business ms), as far back as any cap. caller: the
-    from-number, with its uses but this one where the campaign has a cap for them.
+    from-number, with its uses but this one where the campaign has a cap for them. batched: Retell's own dialer makes
+    its call, or has it already.
     """
 
     attempt_id: str
+    batched: bool
     state: AttemptState
     campaign_id: str
     campaign_state: CampaignState

@@ -25,6 +25,7 @@ from campaigns.domain.batching import (
     look_every,
 )
 from campaigns.domain.call_windows import PLAIN_ZONE, a_week_later
+from campaigns.domain.clock import to_ms
 from campaigns.domain.entities import OpenCall
 from campaigns.domain.states import AttemptState, CampaignState
 from campaigns.retell import PAGE, Call, Calls, RetellError
@@ -79,7 +80,7 @@ def look(context: Context) -> Looked:
             store.workspaces.note_trouble(workspace, str(error))
             log.warning("batches_unreadable", batches=len(together), error=str(error))
             for batch in together:
-                store.batches.look_again(batch.id, _pause_ms(context, batch, urgent=False), empty=False)
+                store.batches.look_again(batch, _pause_ms(context, batch, urgent=False), empty=False)
     done.stopped += hang_up_due(context)
     if store.batches.open_batches(workspace):
         # A turn never comes sooner than that after the last one.
@@ -172,7 +173,10 @@ def _judge(
             late = {task.attempt_id for task in missing} & {call.attempt_id for call in asked}
             if late:  # the next look joins them
                 proves = False
-            younger = [call.call_status or "" for call in asked if call.attempt_id in witnesses]
+            shown = [call for call in asked if call.attempt_id in witnesses]
+            # By Retell's own clock, which reads the windows: ours may be ahead of it, and the window still to come.
+            if any((call.start_timestamp or 0) >= to_ms(ends_at) for call in shown):
+                younger = [call.call_status or "" for call in shown]
     verdict = Verdict.WAIT
     found = sum(task.call_id is not None for task in store.batches.tasks(batch.id))
     if proves:
@@ -180,7 +184,7 @@ def _judge(
     if verdict is Verdict.WAIT:
         urgent = any(task.unwanted for task in missing)
         empty = proves and since_end >= 0
-        store.batches.look_again(batch.id, _pause_ms(context, batch, urgent=urgent), empty=empty)
+        store.batches.look_again(batch, _pause_ms(context, batch, urgent=urgent), empty=empty)
         return
     for task in missing:
         if verdict is Verdict.UNRESOLVED:
@@ -273,7 +277,7 @@ def _watch_on(context: Context, batch: Batch) -> None:
         return
     length = batch.ends_at - batch.begins_at
     if now < batch.reopens_at + length + timedelta(seconds=END_MARGIN):
-        context.store.batches.look_again(batch.id, _pause_ms(context, batch, urgent=True), empty=False)
+        context.store.batches.look_again(batch, _pause_ms(context, batch, urgent=True), empty=False)
         return
     again = a_week_later(batch.reopens_at, batch.zone or PLAIN_ZONE)
     expected = again - batch.begins_at < timedelta(weeks=WEEKS_WATCHED + 1)

@@ -83,7 +83,7 @@ def dial(context: Context, attempt_id: str, awake: Callable[[], float] = awake_s
     """Dial a claimed attempt, at most once. Safe to call any number of times with the same id."""
     store = context.store
     order = store.attempts.dial_order(attempt_id)
-    if order is None or order.state != AttemptState.CLAIMED:
+    if order is None or order.state != AttemptState.CLAIMED or order.batched:
         return DialResult(Dialed.DROPPED)
     waited = _take_turn(context, order)
     if waited is not None:

@@ -178,6 +178,7 @@ def _order(
         [caller] = with_uses(connection, row.workspace, [caller], options.number_cap, row.claimed_at, before)
     return DialOrder(
         attempt_id=row.id,
+        batched=row.batch_id is not None,
         state=AttemptState(row.state),
         campaign_id=row.campaign_id,
         campaign_state=CampaignState(row.campaign_state),
@@ -247,8 +248,8 @@ class AttemptRows:
             return dials_of(connection, workspace, phone)
 
     def begin_dial(self, order: DialOrder, evidence: Evidence, now: datetime, lease_ms: int) -> bool:
-        """claimed -> dialing with its evidence, committed before a byte leaves. False: somebody else has it, the
-        campaign is not running any more, or the number has been suppressed since."""
+        """claimed -> dialing with its evidence, committed before a byte leaves. False: somebody else has it, it is
+        in a batch, the campaign is not running any more, or the number has been suppressed since."""
         stamp = real_ms()
 
         def work(connection: sa.Connection) -> bool:
@@ -258,6 +259,7 @@ class AttemptRows:
                 AttemptState.CLAIMED,
                 AttemptState.DIALING,
                 now,
+                attempts.c.batch_id.is_(None),
                 *MAY_DIAL,
                 dialing_at=to_ms(now),
                 dialing_real=stamp,

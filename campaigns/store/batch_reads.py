@@ -222,6 +222,16 @@ class BatchReads:
             row = connection.execute(query).first()
         return None if row is None else batch_of_row(row)
 
+    def batch_of_attempt(self, attempt_id: str) -> Batch | None:
+        query = (
+            sa.select(batches)
+            .join(attempts, attempts.c.batch_id == batches.c.id)
+            .where(attempts.c.id == attempt_id)
+        )
+        with self._db.read() as connection:
+            row = connection.execute(query).first()
+        return None if row is None else batch_of_row(row)
+
     def task_counts(self, batch_ids: Collection[str]) -> dict[str, dict[str, int]]:
         """Attempts by state of each batch."""
         counted: dict[str, dict[str, int]] = {batch_id: {} for batch_id in batch_ids}

@@ -258,16 +258,16 @@ class BatchRows(BatchReads):
             )
             return [batch_of_row(row) for row in taken]
 
-    def look_again(self, batch_id: str, in_ms: int, *, empty: bool) -> None:
-        """When (real time) it is looked at next. empty: since its window's end, and nothing was found."""
+    def look_again(self, looked: Batch, in_ms: int, *, empty: bool) -> None:
+        """When (real time) it is looked at next. empty: since its window's end, and nothing was found.
+
+        Of several who looked at once, one counts: together they saw one moment.
+        """
         with self._db.write() as connection:
             connection.execute(
                 sa.update(batches)
-                .where(batches.c.id == batch_id)
-                .values(
-                    lease_until_real=real_ms() + in_ms,
-                    searches=batches.c.searches + 1 if empty else batches.c.searches,
-                )
+                .where(batches.c.id == looked.id, batches.c.searches == looked.searches)
+                .values(lease_until_real=real_ms() + in_ms, searches=looked.searches + empty)
             )
 
     def over(self, batch_id: str, left_over: int = 0, reopens_at: datetime | None = None) -> bool:

@@ -110,11 +110,11 @@ def test_numbers_and_agents(cli: Cli, retell: Retell) -> None:
 # -- resolve
 
 
-@pytest.fixture
-def doubt(cli: Cli, retell: Retell) -> tuple[Cli, str]:
+@pytest.fixture(params=["phone", "batch"])
+def doubt(cli: Cli, retell: Retell, request: pytest.FixtureRequest) -> tuple[Cli, str]:
     """A campaign whose only call rang without an answer, and was not looked for in time."""
     simulator = retell.start(speed=2000.0, analysis_delay=(0.0, 0.0))
-    cli.draft("spring", ["+12125550100,Ann"], *AT_ONCE)
+    cli.draft("spring", ["+12125550100,Ann"], *AT_ONCE, "--mode", request.param)
     cli.ok("launch", "spring")
     dial_to_the_end("spring")
     assert len(simulator.engine.calls) == 1
@@ -124,6 +124,7 @@ def doubt(cli: Cli, retell: Retell) -> tuple[Cli, str]:
         for statement in (
             "UPDATE attempts SET state = 'unresolved', outcome = NULL, call_id = NULL, refusal = '?'",
             "UPDATE leads SET state = 'held', hold_code = 'unresolved_attempt', hold_remedy = 'look', attempts = 0",
+            "UPDATE batches SET left_over = 1, reopens_at = 1900000000000",
         ):
             connection.exec_driver_sql(statement)
     return cli, attempt_id
@@ -154,7 +155,9 @@ def test_resolved_as_placed_it_goes_on_with_the_call(doubt: tuple[Cli, str], nam
 
 def test_resolved_as_not_placed_it_is_dialed_again(doubt: tuple[Cli, str]) -> None:
     cli, attempt_id = doubt
-    cli.ok("resolve", attempt_id, "not-placed")
+    said = cli("resolve", attempt_id, "not-placed")
+    in_batch = cli.ok("status", "spring")["batches"] is not None
+    assert ("it rings at 2030-03-17T17:46:40Z" in said.out) is in_batch
     dial_to_the_end("spring")
     status = cli.ok("status", "spring")
     assert (status["state"], status["leads"]["reached"]) == ("completed", 1)

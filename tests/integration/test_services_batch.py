@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -15,14 +16,15 @@ import pytest
 from batch_world import BATCH, CENTRAL, EAST, MOUNTAIN, START, WEST, BatchWorld, number, real_time_of
 from services_world import FROM, WORKSPACE
 
-from campaigns.domain.entities import Campaign
+from campaigns.domain.entities import Campaign, Evidence
 from campaigns.retell import BatchVerdict, CreateBatchCall
 from campaigns.services import batch, batch_calls, dispatch
+from campaigns.services.dial import Dialed, dial, gate_of
 from campaigns.services.halt import Halted, stop_calls
 from campaigns.services.launch import begin_and_end
 from campaigns.services.reconcile import reconcile
 from campaigns.services.report import status
-from campaigns.store import Store
+from campaigns.store import Batch, Store
 
 OTHER = "+13125550102"
 
@@ -326,6 +328,48 @@ def test_who_may_not_be_dialed_any_more_is_left_out(world: BatchWorld, how: str)
     given_back = [a for a in world.attempts if a["state"] == "not_placed"]
     assert len(given_back) == 2 - len(left)
     assert not any(a["charged"] for a in given_back)
+
+
+def test_a_stray_message_never_dials_what_is_in_a_batch(world: BatchWorld) -> None:
+    world.campaign()
+    [batch_id] = world.pace().batch_ids
+    claimed = [row["id"] for row in world.attempts]
+    for attempt_id in claimed:
+        assert dial(world.context, attempt_id).dialed is Dialed.DROPPED
+        order = world.store.attempts.dial_order(attempt_id)
+        assert order is not None
+        evidence = gate_of(world.context, order, START)
+        assert isinstance(evidence, Evidence)
+        assert not world.store.attempts.begin_dial(order, evidence, START, 1_000), "nor by the rows"
+    assert world.states() == {"claimed": 4}
+    world.deliver(batch_id)
+    for attempt_id in claimed:
+        assert dial(world.context, attempt_id).dialed is Dialed.DROPPED
+    assert "create-phone-call" not in world.engine.ledger.requests
+    assert len(world.wire.sent[0]["tasks"]) == 4
+
+
+def test_who_looks_at_the_same_moment_counts_as_one_search(world: BatchWorld) -> None:
+    world.campaign()
+    world.wire.trouble.append(httpx.ReadTimeout("no answer"))
+    world.send()
+    world.clock.at += timedelta(minutes=10)
+    rows = world.store.batches
+
+    def taken() -> Batch:
+        # As if another batch had come due meanwhile: all are taken then.
+        with world.store.database.write() as connection:
+            connection.exec_driver_sql("UPDATE batches SET lease_until_real = NULL")
+        [batch] = rows.take_due(WORKSPACE, world.clock.at, 30_000)
+        return batch
+
+    first, second = taken(), taken()
+    for looked in (first, second):
+        rows.look_again(looked, 1_000, empty=True)
+    assert taken().searches == 1
+    rows.look_again(taken(), 1_000, empty=True)
+    rows.look_again(first, 1_000, empty=True)  # a late one
+    assert taken().searches == 2
 
 
 @pytest.mark.parametrize("how", ["pause", "suppress"])
@@ -678,6 +722,20 @@ def test_what_the_window_closed_upon_is_held_with_the_evidence(world: BatchWorld
     world.holds(campaign)
 
 
+def test_what_a_cancelled_campaign_left_over_ends_as_cancelled(world: BatchWorld) -> None:
+    campaign = world.campaign(zones=[EAST] * 6)
+    [batch_id] = world.pace().batch_ids
+    crowded(world)
+    world.deliver(batch_id)
+    assert world.store.campaigns.cancel(campaign.id, world.clock.at)
+    world.clock.at += timedelta(minutes=7)
+    world.engine.configure({"foreign": 0, "mean_call": 900.0})
+    witness = world.campaign("later", [EAST] * 3, first=100, mode="phone")
+    world.run([campaign, witness], 2, 20)
+    assert {a["refusal"] for a in world.attempts if a["batch_id"]} == {"left_in_batch"}
+    assert world.lead_counts(campaign) == {"cancelled": 6}
+
+
 def test_a_week_later_what_was_left_over_is_hung_up(world: BatchWorld) -> None:
     """Retell reads a window by its weekday: tasks that were left over may ring when it opens again."""
     test_what_the_window_closed_upon_is_held_with_the_evidence(world)
@@ -735,6 +793,33 @@ def test_a_number_that_is_suppressed_while_it_waits_is_hung_up_when_it_shows(wor
     assert world.lead_counts(campaign) == {"reached": 39, "suppressed": 1}
     assert len([call for call in world.engine.calls if call.stopped_ms is not None]) == 1
     world.holds(campaign)
+
+
+# -- another clock than Retell's
+
+
+@pytest.mark.parametrize("ahead", [-1200.0, -180.0, 180.0, 1200.0])
+def test_another_clock_rings_nobody_outside_their_hours_nor_twice(
+    tmp_path: Path, migrated_sqlite: Path, ahead: float
+) -> None:
+    """Windows are wall minutes, which Retell reads by its own clock: whatever ours says, it rings inside of them."""
+    begin = START.replace(hour=13, minute=55)  # five minutes before nine in New York, by our clock
+    with BatchWorld.made(
+        tmp_path, migrated_sqlite, mean_call=200.0, start=begin, ahead=ahead, concurrency=8
+    ) as world:
+        windows = ("Mon-Fri 09:00-10:00",)
+        world.campaign(zones=[EAST] * 16, windows=windows)
+        # Its calls are what shows that a list does not lag.
+        world.campaign("phone", [EAST] * 400, first=1_000, mode="phone", profile="none", windows=())
+        world.wire.trouble.append("dropped")
+        for _ in range(180):
+            world.tick(30)
+        batched = [call for call in world.engine.calls if call.rang and call.batch_call_id is not None]
+        for call in batched:
+            assert 540 <= _minute(call.created_ms, EAST) < 600
+        assert max(Counter(call.to_number for call in batched).values(), default=0) <= 1
+        if ahead > -1200:
+            assert len(batched) >= 6
 
 
 # -- the whole
