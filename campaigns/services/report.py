@@ -169,6 +169,9 @@ def _next_event(
         return NextEvent(campaign.resume_at, f"the breaker tries again: {campaign.reason}")
     if campaign.state == CampaignState.PAUSED:
         return NextEvent(None, f"nothing until it is resumed: {campaign.reason}")
+    if campaign.state == CampaignState.COMPLETED and leads["pending"]:
+        # Released, recycled or imported since.
+        return NextEvent(None, f"nothing until it is run or launched: {leads['pending']:,} leads wait")
     if campaign.state in FINAL_CAMPAIGN:
         return NextEvent(None, "nothing: the campaign is over")
     if campaign.state == CampaignState.DRAFT:
