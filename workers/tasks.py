@@ -9,6 +9,7 @@ from collections.abc import Iterable
 import structlog
 from kombu.exceptions import OperationalError
 
+from campaigns.domain.jobs import RunState
 from campaigns.runtime import open_context
 from campaigns.services import batch, batch_calls, breaker, dispatch, job_runs, results
 from campaigns.services import dial as dialing
@@ -122,7 +123,10 @@ def jobs() -> None:
 
 @app.task(name="campaigns.job_run")
 def job_run(run_id: int) -> None:
-    if job_runs.perform(job_runs.Runner.of(context()), run_id) is not None:
+    ended = job_runs.perform(job_runs.Runner.of(context()), run_id)
+    if ended is not None:
+        if ended.state is RunState.FAILED:
+            log.error("job_failed", job_run=run_id, reason=ended.message)
         pace.apply_async(expires=1.0)
         jobs.apply_async(expires=1.0)
 
@@ -133,5 +137,5 @@ def housekeeping() -> None:
     store.imports.resume()
     store.suppressions.expire(context().clock.now())
     store.database.checkpoint()
-    store.reports.fold_tallies()
+    store.tallies.fold()
     results.look_for_late_analyses(context())

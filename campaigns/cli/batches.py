@@ -16,9 +16,6 @@ from campaigns.services.report import iso
 from campaigns.settings import load_settings
 from campaigns.store import Batch
 
-#: Batches that people are shown where they do not say how many.
-_SHOWN = 50
-
 
 def register(app: typer.Typer) -> None:
     app.command("batches")(batches)
@@ -29,12 +26,7 @@ def batches(
     open_only: Annotated[
         bool, typer.Option("--open", help="Only those of which calls may still come.")
     ] = False,
-    limit: Annotated[
-        int | None,
-        typer.Option(
-            "--limit", metavar="N", min=1, help=f"At most so many; default {_SHOWN} for people, else all."
-        ),
-    ] = None,
+    limit: given.Limit = None,
     as_json: given.Json = False,
 ) -> None:
     """The batches of a campaign in batch mode, the latest first, and what became of their tasks.
@@ -44,7 +36,7 @@ def batches(
     settings, out = load_settings(), Output(as_json)
     store = open_store(settings)
     campaign = given.find_campaign(store, name)
-    found = store.batches.of_campaign(campaign.id, limit or (None if as_json or open_only else _SHOWN))
+    found = store.batches.of_campaign(campaign.id, limit or (None if as_json or open_only else given.SHOWN))
     if open_only:
         found = [one for one in found if one.is_open][:limit]
     if not found and not campaign.options.in_batches and not open_only:
@@ -57,11 +49,14 @@ def batches(
     if not as_json:
         rows = [
             [line.batch[:8], line.state, line.from_number, line.zone, _hours(line), line.tasks, line.calls,
-             line.waiting, line.returned, line.why or ""]
+             line.waiting, line.returned]
             for line in lines
         ]  # fmt: skip
-        columns = ["batch", "state", "from", "zone", "window", "tasks", "calls", "waiting", "returned", "why"]
+        columns = ["batch", "state", "from", "zone", "window", "tasks", "calls", "waiting", "returned"]
         out.table(f"Batches of {name}", columns, rows, ("from", "zone", "window"))
+        # Sentences of Retell's, and mostly the same one: they would leave a terminal no room for the rest.
+        for why in dict.fromkeys(line.why for line in lines if line.why):
+            out.line(f"{', '.join(line.batch[:8] for line in lines if line.why == why)}: {why}")
 
 
 def _line(batch: Batch, counts: dict[str, int]) -> BatchLine:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import uuid
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +16,7 @@ from campaigns.cli.completion import campaign_names
 from campaigns.cli.drafts import new_campaign
 from campaigns.cli.import_bar import import_bar
 from campaigns.cli.output import NEEDS_A_PERSON, Output
-from campaigns.domain.entities import CampaignOptions
+from campaigns.domain.entities import Campaign, CampaignOptions
 from campaigns.domain.errors import CampaignsError, UsageError
 from campaigns.leads import ReadOptions
 from campaigns.runtime import open_store
@@ -46,7 +47,7 @@ def import_leads(
         bool, typer.Option("--dry-run", help="Say what would happen, change nothing.")
     ] = False,
     rejects: Annotated[
-        Path | None, typer.Option("--rejects", metavar="OUT.csv", help="Rejected rows.")
+        Path | None, given.out_file("--rejects", metavar="OUT.csv", help="Rejected rows.")
     ] = None,
     mapping: asked.Map = None,
     timezone: asked.Timezone = None,
@@ -76,26 +77,27 @@ def import_leads(
     Example: campaigns import leads.csv --campaign spring --dry-run
     """
     settings, out = load_settings(), Output(as_json)
-    if campaign is None and not dry_run:
+    if not campaign and not dry_run:
         raise UsageError("there is no campaign to import into", "name one with --campaign, or use --dry-run")
+    given.apart("--rejects", rejects, file, "the lead list itself")
     name = campaign or f"dry run {uuid.uuid4().hex[:8]}"
     store = open_store(settings)
     found = store.campaigns.by_name(name)
     changes = asked.changes(mapping=mapping, timezone=timezone, region=region)
     wanted = changes.over(found.options if found else CampaignOptions())
     made = found or new_campaign(store, settings, name, wanted)
+    # Kept once a file was read with them, not before: what is wrong in them would be wrong in the next command too.
+    reading = replace(made, options=wanted)
     read_as = ReadOptions(
         encoding=encoding,
         delimiter=_DELIMITERS.get(delimiter.lower(), delimiter) if delimiter else None,
         require=tuple(filter(None, (column.strip() for column in (require or "").split(",")))),
     )
     try:
-        if wanted != made.options:
-            store.campaigns.set_options(made.id, wanted, settings.clock().now())
         summary = import_with_progress(
             store,
             settings,
-            made.name,
+            reading,
             file,
             out,
             read_as=read_as,
@@ -107,8 +109,10 @@ def import_leads(
             question = f"{summary.file} was imported before. Read it once more, for what is new in it?"
             if typer.confirm(question, err=True):
                 summary = import_with_progress(
-                    store, settings, made.name, file, out, read_as=read_as, again=True, rejects_to=rejects
+                    store, settings, reading, file, out, read_as=read_as, again=True, rejects_to=rejects
                 )
+        if wanted != made.options and not dry_run:
+            store.campaigns.set_options(made.id, wanted, settings.clock().now())
     finally:
         if found is None and (dry_run or not store.imports.files(made.id)):
             store.campaigns.discard_draft(made.id)
@@ -123,7 +127,7 @@ def import_leads(
 def import_with_progress(
     store: Store,
     settings: Settings,
-    name: str,
+    campaign: Campaign,
     file: Path,
     out: Output,
     *,
@@ -133,7 +137,6 @@ def import_with_progress(
     rejects_to: Path | None = None,
 ) -> ImportSummary:
     """Import with a progress bar on a terminal. Ctrl-C leaves the whole file or nothing of it, and says which."""
-    campaign = given.find_campaign(store, name)
     entered = False
     with import_bar(out, file.name) as bar:
 
@@ -161,7 +164,7 @@ def import_with_progress(
                 store.imports.resume()
                 raise CampaignsError(
                     f"stopped by Ctrl-C when {file.name} was read: the whole of it is imported",
-                    f"see `campaigns status {name}`",
+                    f"see `campaigns status {campaign.name}`",
                 ) from None
             raise CampaignsError(
                 f"stopped by Ctrl-C: nothing of {file.name} was imported", "run the same command again"

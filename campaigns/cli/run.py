@@ -35,7 +35,7 @@ from campaigns.services.export import export_results
 from campaigns.services.imports import export_rejects
 from campaigns.services.launch import begin_and_end
 from campaigns.services.looking import Looker
-from campaigns.services.simulation import RETRY, SPEED, simulated_clock, skip_quiet_hours
+from campaigns.services.simulation import OPTIONS, SPEED, simulated_clock, skip_quiet_hours
 from campaigns.settings import SIMULATOR, Settings, load_settings
 from campaigns.store import Store, Unavailable
 from workers.embedded import HomeLock, Stack
@@ -80,7 +80,7 @@ def run(
     out, settings = Output(as_json), load_settings()
     if speed is not None and (not simulate or not 0 < speed <= 10_000):
         raise UsageError("--speed takes 0 to 10000, and only with --simulate", "leave it out")
-    wanted = changes.over(CampaignOptions(retry=RETRY) if simulate else CampaignOptions())
+    wanted = changes.over(OPTIONS if simulate else CampaignOptions())
     if not file.exists():
         raise UsageError(f"there is no file {file}", "check the path")
     configure_logs()
@@ -145,7 +145,7 @@ class _Runner:
             simulated = settings.workspace == SIMULATOR
             if not simulated:
                 settings = self._start_workers(stack, settings)
-            summary = import_with_progress(store, settings, self._name, self._file, self._out)
+            summary = import_with_progress(store, settings, self._campaign(), self._file, self._out)
             show_import(self._out, summary)
             begin_and_end(store, settings.workspace, self._clock.now())
             campaign = self._campaign()

@@ -110,8 +110,6 @@ def perform(runner: Runner, run_id: int, by: str = "job") -> JobRun | None:
     state = RunState.FAILED if result.problems else RunState.DONE
     message = "; ".join([*result.problems, *result.notes])[:2000]
     store.jobs.end(run_id, RunState.RUNNING, state, runner.clock.now(), message, result.document())
-    if result.problems:
-        log.error("job_failed", job=job.name, reason=message)
     again = store.jobs.run_of(run_id)
     return None if again is None else again[1]
 

@@ -9,7 +9,7 @@ from datetime import datetime
 import structlog
 
 from campaigns.domain.entities import Campaign, CampaignOptions
-from campaigns.domain.errors import CampaignsError
+from campaigns.domain.errors import CampaignsError, UsageError
 from campaigns.domain.span import check_span
 from campaigns.domain.states import CampaignState
 from campaigns.services.context import Context
@@ -26,7 +26,7 @@ def make_campaign(
 ) -> Campaign:
     """Make a draft. Raises CampaignsError when the name cannot be used."""
     if not name.strip() or len(name) > 100 or any(ord(letter) < 32 for letter in name):
-        raise CampaignsError(f"{name!r} cannot name a campaign", "use 1 to 100 printable letters")
+        raise UsageError(f"{name!r} cannot name a campaign", "use 1 to 100 printable letters")
     made = store.campaigns.create(name, workspace, options, now)
     if made is None:
         raise CampaignsError(f"a campaign named {name!r} exists already", "choose another name")

@@ -107,12 +107,12 @@ def iso_of(milliseconds: int | None) -> str | None:
 
 def status(store: Store, campaign: Campaign, now: datetime) -> Status:
     """Everything `campaigns status` shows of one campaign."""
-    return _status(store, campaign, store.reports.tally(campaign.id), now)
+    return _status(store, campaign, store.tallies.of(campaign.id), now)
 
 
 def statuses(store: Store, campaigns: Sequence[Campaign], now: Mapping[str, datetime]) -> list[Status]:
     """The same of several campaigns. now: by workspace."""
-    tallies = store.reports.tallies([campaign.id for campaign in campaigns])
+    tallies = store.tallies.of_each([campaign.id for campaign in campaigns])
     return [_status(store, one, tallies[one.id], now[one.workspace]) for one in campaigns]
 
 
@@ -169,6 +169,9 @@ def _next_event(
         return NextEvent(campaign.resume_at, f"the breaker tries again: {campaign.reason}")
     if campaign.state == CampaignState.PAUSED:
         return NextEvent(None, f"nothing until it is resumed: {campaign.reason}")
+    if campaign.state == CampaignState.COMPLETED and leads["pending"]:
+        # Released, recycled or imported since.
+        return NextEvent(None, f"nothing until it is run or launched: {leads['pending']:,} leads wait")
     if campaign.state in FINAL_CAMPAIGN:
         return NextEvent(None, "nothing: the campaign is over")
     if campaign.state == CampaignState.DRAFT:

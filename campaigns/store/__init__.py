@@ -16,10 +16,11 @@ from campaigns.store.listing_rows import ATTEMPT_ORDERS, LEAD_ORDERS, ListingRow
 from campaigns.store.number_rows import KnownNumber, NumberRows, as_known
 from campaigns.store.recovery_rows import AuditedAttempt, BookedAttempt, RecoveryRows
 from campaigns.store.removal_rows import Remains, RemovalRows
-from campaigns.store.report_rows import CALL_COLUMNS, ReportRows, Tally, Waiting
+from campaigns.store.report_rows import CALL_COLUMNS, ReportRows, Waiting
 from campaigns.store.result_rows import ResultRows
 from campaigns.store.staging import Busy
 from campaigns.store.suppression_rows import Suppression, SuppressionEvent, SuppressionRows
+from campaigns.store.tally_rows import Tally, TallyRows
 from campaigns.store.workspace_rows import Account, WorkspaceRows
 
 
@@ -40,6 +41,7 @@ class Store:
         self.workspaces = WorkspaceRows(database)
         self.numbers = NumberRows(database)
         self.reports = ReportRows(database)
+        self.tallies = TallyRows(database)
         self.jobs = JobRows(database)
         self.evidence = EvidenceRows(database)
         self.listings = ListingRows(database)

@@ -394,6 +394,31 @@ def test_run_now_leaves_the_times_as_they_are(desk: Desk) -> None:
         run_now(desk.world.store, job, desk.world.clock.now() + timedelta(seconds=2))
 
 
+def test_run_now_goes_on_with_a_run_whose_process_died(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no worker runs, nobody else would ever."""
+    job = desk.job()
+    desk.put("a.csv", 1)
+
+    def killed(*_: Any, **__: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(job_runs, "import_file", killed)
+        patch.setattr(job_runs, "_put_back", lambda *_: None)
+        died = run_now(desk.world.store, job, desk.world.clock.now())
+        with pytest.raises(Killed):
+            perform(desk.runner, died, "ann")
+    with pytest.raises(CampaignsError, match="at work"):
+        run_now(desk.world.store, job, desk.world.clock.now())
+    desk.world.sql("UPDATE job_runs SET lease_until_real = 1")
+    again = run_now(desk.world.store, job, desk.world.clock.now())
+    assert again == died
+    run = perform(desk.runner, again, "ann")
+    assert run is not None
+    assert run.state == RunState.DONE
+    assert desk.files("done") == ["a.csv"]
+
+
 def test_no_more_runs_at_once_than_leave_room_for_pacing(desk: Desk) -> None:
     for n in range(5):
         desk.job(f"job-{n}")

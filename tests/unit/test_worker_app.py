@@ -265,7 +265,7 @@ def test_housekeeping_does_all_its_parts(context: SimpleNamespace, monkeypatch: 
         imports=SimpleNamespace(resume=lambda: done.append("finished")),
         suppressions=SimpleNamespace(expire=lambda now: done.append("expired")),
         database=SimpleNamespace(checkpoint=lambda: done.append("folded")),
-        reports=SimpleNamespace(fold_tallies=lambda: done.append("tallied")),
+        tallies=SimpleNamespace(fold=lambda: done.append("tallied")),
     )
     context.clock = SystemClock()
     monkeypatch.setattr(tasks.results, "look_for_late_analyses", lambda context: done.append("heard"))
