@@ -11,6 +11,7 @@ import structlog
 
 from campaigns.compliance import Rules, may_call, remedy_for, rules_for
 from campaigns.domain.batching import CUT_OFF, SENT_AHEAD, ahead, call_seconds, wants_more
+from campaigns.domain.clock import SystemClock
 from campaigns.domain.entities import Allowed, Callee, Campaign, Refused
 from campaigns.domain.pacing import MOST_WAITING, PACE_AGAIN, Segment, claim_order, claim_room
 from campaigns.domain.states import CampaignState
@@ -19,6 +20,7 @@ from campaigns.retell import RetellError, RetellRefused
 from campaigns.services.account_numbers import keep_numbers_fresh
 from campaigns.services.callers import placed_pool, pool_cps
 from campaigns.services.context import Context
+from campaigns.services.health import skew
 from campaigns.store import Account, Claimed, ClaimPlan, Load
 
 log = structlog.get_logger(__name__)
@@ -46,7 +48,8 @@ NUMBERS_GONE = (
 def observe_account(context: Context) -> Account:
     """Ask Retell for the concurrency and keep it. On failure the last snapshot stays, with the trouble noted.
 
-    A refused key or payment pauses the workspace's running campaigns: no dial could succeed either.
+    A refused key or payment pauses the workspace's running campaigns: no dial could succeed either. An answer
+    that shows this machine's clock to be wrong is not kept: without a snapshot nobody is claimed.
     """
     store, workspace = context.store, context.workspace
     before, batches_before = store.attempts.holding_ids(workspace), store.batches.load(workspace)
@@ -59,6 +62,14 @@ def observe_account(context: Context) -> Account:
             for campaign in store.campaigns.listed(workspace, (CampaignState.RUNNING,)):
                 store.campaigns.pause(campaign.id, str(error), context.clock.now())
         return store.workspaces.account(workspace)
+    if isinstance(context.clock, SystemClock):
+        clock = skew(context.retell.clock_ahead)
+        if clock.result == "failure":
+            store.workspaces.note_trouble(
+                workspace, f"this machine's clock is {clock.detail}, nothing is dialed: {clock.remedy}"
+            )
+            log.error("clock_wrong", detail=clock.detail)
+            return store.workspaces.account(workspace)
     limit = seen.concurrency_limit
     if limit is None:
         store.workspaces.note_trouble(workspace, "Retell's get-concurrency names no limit")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import httpx
 import pytest
 from services_world import START, WORKSPACE, World, phone
 
+from campaigns.domain.clock import SystemClock, to_ms
 from campaigns.domain.states import CampaignState
 from campaigns.services import dispatch
 from campaigns.services.forecast import forecast
@@ -45,6 +47,29 @@ def test_calls_of_others_and_our_own_are_left_out(world: World) -> None:
     assert (account.limit, account.reserved_inbound, account.foreign) == (6, 1, 2)
     world.after(hours=2).poll()
     assert len(world.pace()) == 3
+
+
+@pytest.mark.parametrize("ahead", [3600.0, -3600.0, 90.0])
+def test_by_a_wrong_clock_nobody_is_claimed(
+    world: World, monkeypatch: pytest.MonkeyPatch, ahead: float
+) -> None:
+    campaign = world.campaign("spring", *range(1, 4), profile="none", windows=())
+    monkeypatch.setattr(world.context.retell, "clock_ahead", ahead)
+    assert len(world.pace()) == 3, "business time of a simulated run is not this machine's"
+    other = world.campaign("autumn", *range(4, 7), profile="none", windows=())
+    now = SystemClock().now()
+    world.sql(f"UPDATE leads SET next_attempt_at = {to_ms(now) - 1}")
+    by_this_clock = replace(world.context, clock=SystemClock())
+    world.sql("UPDATE workspaces SET observed_real = NULL")
+    assert dispatch.pace(by_this_clock) == dispatch.Paced()
+    assert world.counts(other) == {}
+    trouble = world.store.workspaces.account(WORKSPACE).trouble or ""
+    assert "clock is" in trouble
+    assert "nothing is dialed" in trouble
+    monkeypatch.setattr(world.context.retell, "clock_ahead", 1.0)
+    assert len(dispatch.pace(by_this_clock).attempt_ids) == 3
+    assert world.store.workspaces.account(WORKSPACE).trouble is None
+    assert world.counts(campaign) == {"claimed": 3}
 
 
 def test_others_hanging_up_is_believed_after_a_few_looks(world: World) -> None:
