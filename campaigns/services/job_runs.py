@@ -29,7 +29,7 @@ from campaigns.services.campaign_file import read_campaign_file
 from campaigns.services.context import Context
 from campaigns.services.imports import import_file
 from campaigns.services.jobs import DONE, FAILED, PROCESSING, folder_of, matching
-from campaigns.services.launch import launch, make_campaign
+from campaigns.services.launch import change_options, launch, make_campaign
 from campaigns.store import Busy, Store
 
 log = structlog.get_logger(__name__)
@@ -280,7 +280,7 @@ def _campaign(runner: Runner, job: Job, run: JobRun, options: CampaignOptions) -
     if job.config and job.append_to:
         # What a launch filled in stays where the file says nothing of it.
         config = read_campaign_file(Path(job.config)).usable()
-        store.campaigns.set_options(found.id, config.over(found.options), now)
+        change_options(store, found, config.over(found.options), now)
     return store.campaigns.by_name(name) or found
 
 

@@ -33,6 +33,25 @@ def make_campaign(
     return made
 
 
+def check_change(campaign: Campaign, options: CampaignOptions, now: datetime) -> None:
+    """Raises UsageError for a new end that is past: whoever waits would expire at once, and for good.
+
+    An end that was there before may be past, as that of a campaign that is over is.
+    """
+    end = options.ends_at()
+    if end is not None and end <= now and end != campaign.options.ends_at():
+        raise UsageError(
+            f"{campaign.name} would be over, and all who wait in it would expire: its end is past",
+            "let end_at lie ahead; `campaigns cancel` gives a campaign up",
+        )
+
+
+def change_options(store: Store, campaign: Campaign, options: CampaignOptions, now: datetime) -> None:
+    """Change how a campaign is dialed from the next claim on. Raises UsageError, see `check_change`."""
+    check_change(campaign, options, now)
+    store.campaigns.set_options(campaign.id, options, now)
+
+
 def launch(
     store: Store,
     campaign: Campaign,

@@ -135,6 +135,21 @@ def test_a_start_or_an_end_that_cannot_be(cli: Cli, options: tuple[str, str], wo
     assert cli.ok("status") == []
 
 
+def test_an_end_that_is_past_expires_nobody_who_waits(cli: Cli, retell: Retell) -> None:
+    """A year mistyped: all leads of a campaign that ran were `expired` within the second, for good."""
+    retell.start()
+    cli.draft("spring", (), "--end-at", "2098-03-01 09:00", "--timezone", "America/New_York")
+    cli.ok("launch", "spring")
+    cli.ok("pause", "spring")
+    for command in (
+        ("run", "spring.csv", "--name", "spring", "--end-at", "2020-03-01 09:00"),
+        ("run", "spring.csv", "--name", "spring", "--end-at", "2020-03-01 09:00Z"),
+    ):
+        assert "past" in cli.refused(*command, code=2)
+    status = cli.ok("status", "spring")
+    assert (status["end_at"], status["leads"]["pending"]) == ("2098-03-01T14:00:00Z", 5)
+
+
 @pytest.mark.parametrize(
     ("before", "command", "words"),
     [

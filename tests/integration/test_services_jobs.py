@@ -148,6 +148,24 @@ def test_a_standing_campaign_is_added_to(desk: Desk) -> None:
     assert desk.world.lead_counts(standing) == {"pending": 3}
 
 
+def test_a_campaign_file_whose_end_has_passed_does_not_end_the_standing_campaign(desk: Desk) -> None:
+    """Its end was put off by the command line, and the file still has the old one."""
+    desk.config.write_text(desk.config.read_text() + "end_at = 2026-12-01T13:00:00-05:00\n")
+    desk.job(append_to="everybody", cron="0 11,14 * * *")
+    desk.put("a.csv", 1)
+    desk.at_eleven()
+    standing = desk.campaign("everybody")
+    later = replace(standing.options, end_at="2026-12-02T13:00:00-05:00")
+    desk.world.store.campaigns.set_options(standing.id, later, desk.world.clock.now())
+    desk.put("b.csv", 2)
+    desk.world.clock.at = START.replace(hour=19)
+    [run] = desk.tick()
+    assert run.state is RunState.FAILED
+    assert "past" in run.message
+    assert desk.campaign("everybody").options.end_at == later.end_at
+    assert desk.files() == ["b.csv"]
+
+
 # -- what goes wrong
 
 
