@@ -126,7 +126,10 @@ def _perform(runner: Runner, job: Job, run: JobRun, result: Result, by: str) -> 
     taken = _take(runner, job, run, result)
     if not taken:
         result.notes.append("no new files")
-        return
+        if not run.campaign:
+            return
+        # Whoever was killed at this run had its files in and moved; their campaign may still want its launch.
+        result.notes.append("taken over when its files were in")
     campaign = _campaign(runner, job, run, options)
     renewed = runner.now_real()
 

@@ -295,6 +295,37 @@ def test_killed_anywhere_somebody_else_finishes_it_and_nobody_is_in_two_campaign
     assert [name for name in desk.files("done") if "rejected" not in name] == ["a.csv", "b.csv", "c.csv"]
 
 
+@pytest.mark.parametrize("append_to", ["", "everybody"])
+@pytest.mark.parametrize(("at", "after"), [("_moved", True), ("launch", False), ("launch", True)])
+def test_killed_when_all_files_were_in_their_campaign_is_launched_all_the_same(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, at: str, after: bool, append_to: str
+) -> None:
+    """No file is left to take, and the leads would wait in a draft for ever, of which nobody was told."""
+    job = desk.job(append_to=append_to)
+    desk.put("a.csv", 1)
+    done = getattr(job_runs, at)
+
+    def killed(*arguments: Any, **options: Any) -> Any:
+        if after:
+            done(*arguments, **options)
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(job_runs, at, killed)
+        patch.setattr(job_runs, "_put_back", lambda *_: None)
+        desk.world.clock.at = START.replace(hour=16)
+        with pytest.raises(Killed):
+            desk.tick()
+    desk.world.sql("UPDATE job_runs SET lease_until_real = 1")
+    [run] = desk.tick()
+    assert (run.state, run.campaign) == (RunState.DONE, append_to or "daily-2026-12-01")
+    [campaign] = desk.world.store.campaigns.listed()
+    assert campaign.state == CampaignState.RUNNING
+    assert desk.world.lead_counts(campaign) == {"pending": 1}
+    assert desk.files("done") == ["a.csv"]
+    assert [one.id for one in desk.runs(job)] == [run.id]
+
+
 def test_two_jobs_never_have_the_same_file(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     desk.job("one")
     desk.job("two")
