@@ -134,8 +134,15 @@ def job_run(run_id: int) -> None:
 @app.task(name="campaigns.housekeeping")
 def housekeeping() -> None:
     store = context().store
-    store.imports.resume()
-    store.suppressions.expire(context().clock.now())
-    store.database.checkpoint()
-    store.reports.fold_tallies()
-    results.look_for_late_analyses(context())
+    for part in (
+        store.imports.resume,
+        lambda: store.suppressions.expire(context().clock.now()),
+        store.database.checkpoint,
+        store.reports.fold_tallies,
+        lambda: results.look_for_late_analyses(context()),
+    ):
+        try:
+            part()
+        except Exception:
+            # One damaged leftover of an import must not keep do-not-call requests from being heard, for ever.
+            log.exception("housekeeping_failed")
