@@ -138,7 +138,7 @@ def housekeeping() -> None:
         store.imports.resume,
         lambda: store.suppressions.expire(context().clock.now()),
         store.database.checkpoint,
-        store.reports.fold_tallies,
+        store.tallies.fold,
         lambda: results.look_for_late_analyses(context()),
     ):
         try:

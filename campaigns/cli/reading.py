@@ -67,7 +67,8 @@ def show_one(out: Output, current: Status) -> None:
         )
     if current.rejected_rows:
         out.line(f"rejected rows: {current.rejected_rows:,}")
-    out.line(f"lines: {current.own} of ours in use of {current.ceiling}, {current.foreign} by others")
+    kept = f", {current.reserve} kept free" if current.reserve else ""
+    out.line(f"lines: {current.own} of ours in use of {current.ceiling}, {current.foreign} by others{kept}")
     if current.batches is not None:
         out.line(f"batches: {current.batches.words}")
     out.line(f"cost so far: {current.cost_cents / 100:,.2f} USD")

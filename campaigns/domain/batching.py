@@ -17,6 +17,8 @@ from campaigns.domain.recovery import LONGEST_RING
 BATCH_MODE = "batch"
 #: For how long calls may be left with Retell's dialer: nothing of ours rings later. And what an operator may choose.
 DEFAULT_HORIZON, SHORTEST_HORIZON, LONGEST_HORIZON = "5m", 120.0, 7200.0
+#: Seconds before a window opens, or a campaign starts, from which a batch may be sent, with a `trigger_timestamp`.
+SENT_AHEAD = 60.0
 #: A window ends with a whole minute: of the horizon so much (seconds) may be cut off.
 CUT_OFF = 60.0
 #: Most tasks of one batch: all its calls are listed by one request.
@@ -135,8 +137,8 @@ class Missing:
     """What is known of tasks without a call. since_end: business seconds since their window ended; below 0: it is open.
 
     searches: how many since then found nothing, the latest included. younger: `call_status` of calls of ours that were
-    made after that end and that the latest search did show. found: calls of the batch so far; taken: tasks that Retell
-    counted in it, None where it did not say.
+    made after that end, by Retell's clock too, and that the latest search did show. found: calls of the batch so far;
+    taken: tasks that Retell counted in it, None where it did not say.
     """
 
     since_end: float

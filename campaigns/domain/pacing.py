@@ -1,6 +1,6 @@
 """How many calls may be started now, for whom, and how often to look: arithmetic on values.
 
-Slots (DESIGN): ceiling = min(limit, operator's own) - reserved inbound - reserve; foreign = max(0, current - own);
+Slots (DESIGN): ceiling = limit - reserved inbound - reserve of the operator; foreign = max(0, current - own);
 free = ceiling - foreign - own.
 """
 

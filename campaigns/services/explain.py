@@ -133,6 +133,8 @@ class _Gate:
         campaign = self._campaign
         if campaign is None:
             self._blocked("campaign", "no campaign has this number")
+        elif campaign.state == CampaignState.RUNNING and campaign.begins_after(self._now):
+            self._blocked("campaign", f"{campaign.name} has not begun to dial", campaign.start_at)
         elif campaign.state == CampaignState.RUNNING:
             self._say("campaign", f"{campaign.name} is running, profile {campaign.options.profile}", True)
         else:
@@ -276,6 +278,8 @@ class _Gate:
         free = max(0, account.ceiling() - account.foreign - own)
         cap = self._options.concurrency
         says = f"{free} of {account.ceiling()} lines free ({own} ours, {account.foreign} of others)"
+        if account.reserve:
+            says += f"; {account.reserve} more are kept free by the operator"
         if cap is not None:
             says += f"; the campaign's own cap is {cap}"
         if account.trouble:

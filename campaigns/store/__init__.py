@@ -9,16 +9,18 @@ from campaigns.store.campaign_rows import CampaignRows
 from campaigns.store.claim_rows import Claimed, ClaimPlan, ClaimRows, Gate
 from campaigns.store.database import Database, StoreError, Unavailable
 from campaigns.store.evidence_rows import EvidenceRows, RecordedBlackout
+from campaigns.store.halt_rows import HaltRows, LeftAtRetell, Unwanted
 from campaigns.store.import_rows import ImportedFile, ImportRows, ImportWriter, Reject
 from campaigns.store.job_rows import JobRows
 from campaigns.store.listing_rows import ATTEMPT_ORDERS, LEAD_ORDERS, ListingRows, LiveCall, Page
 from campaigns.store.number_rows import KnownNumber, NumberRows, as_known
 from campaigns.store.recovery_rows import AuditedAttempt, BookedAttempt, RecoveryRows
 from campaigns.store.removal_rows import Remains, RemovalRows
-from campaigns.store.report_rows import CALL_COLUMNS, ReportRows, Tally, Waiting
+from campaigns.store.report_rows import CALL_COLUMNS, ReportRows, Waiting
 from campaigns.store.result_rows import ResultRows
 from campaigns.store.staging import Busy
 from campaigns.store.suppression_rows import Suppression, SuppressionEvent, SuppressionRows
+from campaigns.store.tally_rows import Tally, TallyRows
 from campaigns.store.workspace_rows import Account, WorkspaceRows
 
 
@@ -35,9 +37,11 @@ class Store:
         self.results = ResultRows(database)
         self.recovery = RecoveryRows(database)
         self.batches = BatchRows(database)
+        self.halts = HaltRows(database)
         self.workspaces = WorkspaceRows(database)
         self.numbers = NumberRows(database)
         self.reports = ReportRows(database)
+        self.tallies = TallyRows(database)
         self.jobs = JobRows(database)
         self.evidence = EvidenceRows(database)
         self.listings = ListingRows(database)
@@ -77,6 +81,7 @@ __all__ = [
     "ImportWriter",
     "ImportedFile",
     "KnownNumber",
+    "LeftAtRetell",
     "LiveCall",
     "Load",
     "Page",
@@ -90,6 +95,7 @@ __all__ = [
     "Tally",
     "Task",
     "Unavailable",
+    "Unwanted",
     "Waiting",
     "as_known",
 ]

@@ -92,14 +92,14 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """An attempt of a batch. suppressed: its number is on the do-not-call list by now."""
+    """An attempt of a batch. unwanted: its call is to be hung up: its number was suppressed, or an operator asked."""
 
     attempt_id: str
     campaign_id: str
     lead_id: int
     state: AttemptState
     call_id: str | None
-    suppressed: bool
+    unwanted: bool
 
 
 def _instant(ms: int | None) -> datetime | None:
@@ -200,14 +200,14 @@ class BatchReads:
         query = (
             sa.select(
                 attempts.c.id, attempts.c.campaign_id, attempts.c.lead_id, attempts.c.state, attempts.c.call_id,
-                listed.label("suppressed"),
+                sa.or_(listed, attempts.c.hang_up_at.is_not(None)).label("unwanted"),
             )
             .where(attempts.c.batch_id == batch_id)
             .order_by(attempts.c.claimed_at, attempts.c.lead_id)
         )  # fmt: skip
         with self._db.read() as connection:
             return [
-                Task(row.id, row.campaign_id, row.lead_id, AttemptState(row.state), row.call_id, bool(row.suppressed))
+                Task(row.id, row.campaign_id, row.lead_id, AttemptState(row.state), row.call_id, bool(row.unwanted))
                 for row in connection.execute(query)
             ]  # fmt: skip
 
@@ -217,6 +217,16 @@ class BatchReads:
             sa.select(batches)
             .join(attempts, attempts.c.batch_id == batches.c.id)
             .where(attempts.c.workspace == workspace, attempts.c.phone == phone, is_open(attempts))
+        )
+        with self._db.read() as connection:
+            row = connection.execute(query).first()
+        return None if row is None else batch_of_row(row)
+
+    def batch_of_attempt(self, attempt_id: str) -> Batch | None:
+        query = (
+            sa.select(batches)
+            .join(attempts, attempts.c.batch_id == batches.c.id)
+            .where(attempts.c.id == attempt_id)
         )
         with self._db.read() as connection:
             row = connection.execute(query).first()
@@ -269,24 +279,6 @@ class BatchReads:
         )
         with self._db.read() as connection:
             return list(connection.execute(query).scalars())
-
-    def to_stop(self, workspace: str) -> list[Task]:
-        """Calls of batches that are in progress although their number has been suppressed since they were sent."""
-        query = sa.select(
-            attempts.c.id, attempts.c.campaign_id, attempts.c.lead_id, attempts.c.call_id
-        ).where(
-            attempts.c.workspace == workspace,
-            is_open(),
-            attempts.c.state == AttemptState.PLACED,
-            attempts.c.batch_id.is_not(None),
-            attempts.c.stopped_at.is_(None),
-            sa.select(suppressions.c.phone).where(suppressions.c.phone == attempts.c.phone).exists(),
-        )
-        with self._db.read() as connection:
-            return [
-                Task(row.id, row.campaign_id, row.lead_id, AttemptState.PLACED, row.call_id, True)
-                for row in connection.execute(query)
-            ]
 
     def verdicts(self, campaign_id: str, since: datetime, limit: int) -> list[tuple[int | None, str]]:
         """(HTTP status of the refusal, why) of the campaign's latest batches that were sent, newest first."""

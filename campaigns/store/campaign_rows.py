@@ -9,6 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from campaigns.domain.batching import SENT_AHEAD
 from campaigns.domain.clock import from_ms, to_ms
 from campaigns.domain.entities import Campaign, CampaignOptions
 from campaigns.domain.pacing import Segment
@@ -176,28 +177,35 @@ class CampaignRows:
         return start is not None and start > to_ms(now)
 
     def start_due(self, workspace: str, now: datetime) -> list[str]:
-        """scheduled -> running for those whose start has come and whose end has not. Returns their ids."""
-        at = to_ms(now)
-        begins = (sa.or_(campaigns.c.start_at.is_(None), campaigns.c.start_at <= at),)
-        query = sa.select(campaigns.c.id).where(
-            campaigns.c.workspace == workspace, campaigns.c.state == CampaignState.SCHEDULED, *begins
+        """scheduled -> running for those whose start has come and whose end has not. Returns their ids.
+
+        In batch mode from `SENT_AHEAD` before its start on: what is sent then rings at the start, not before.
+        """
+        at, soon = to_ms(now), to_ms(now) + int(SENT_AHEAD * 1000)
+        query = sa.select(campaigns).where(
+            campaigns.c.workspace == workspace,
+            campaigns.c.state == CampaignState.SCHEDULED,
+            sa.or_(campaigns.c.start_at.is_(None), campaigns.c.start_at <= soon),
         )
         with self._db.read() as connection:
-            due = list(connection.execute(query).scalars())
+            near = [_campaign(row) for row in connection.execute(query)]
         started: list[str] = []
-        for campaign_id in due:
+        for campaign in near:
+            ahead = campaign.begins_after(now)
+            if ahead and not campaign.options.in_batches:
+                continue
             with self._db.write() as connection:
                 if self._move_in(
                     connection,
-                    campaign_id,
+                    campaign.id,
                     (CampaignState.SCHEDULED,),
                     CampaignState.RUNNING,
                     now,
-                    *begins,
+                    sa.or_(campaigns.c.start_at.is_(None), campaigns.c.start_at <= (soon if ahead else at)),
                     sa.or_(campaigns.c.end_at.is_(None), campaigns.c.end_at > at),
-                    detail="its start has come",
+                    detail="its start is near" if ahead else "its start has come",
                 ):
-                    started.append(campaign_id)
+                    started.append(campaign.id)
         return started
 
     def past_end(self, workspace: str, now: datetime) -> list[Campaign]:

@@ -26,7 +26,7 @@ from campaigns.domain.states import (
 )
 
 #: The migration that this code works with; `Store.open` migrates older databases and refuses newer ones.
-HEAD_REVISION = "0007"
+HEAD_REVISION = "0009"
 
 metadata = sa.MetaData(
     naming_convention={
@@ -93,6 +93,14 @@ workspaces = sa.Table(
     sa.Column("reserved_inbound", sa.Integer, nullable=False, server_default="0"),
     # Where bursts are on: the lines that Retell's own dialer would use as well, beyond the limit.
     sa.Column("burst_limit", sa.Integer, nullable=False, server_default="0"),
+    # Lines that the operator keeps free for other than campaigns.
+    sa.Column(
+        "reserve",
+        sa.Integer,
+        sa.CheckConstraint("reserve >= 0", name="reserve_not_negative"),
+        nullable=False,
+        server_default="0",
+    ),
     sa.Column("foreign_seen", sa.Text, nullable=False, server_default="[]"),
     _ms("observed_real"),
     sa.Column("trouble", sa.Text),
@@ -337,8 +345,10 @@ attempts = sa.Table(
     sa.Column("transcript", sa.Text),
     sa.Column("analysis", sa.Text),
     # In batch mode, from the claim on: the batch in which Retell dials it. stopped_at: its call was hung up by us.
+    # hang_up_at: an operator asked for that, whether it was a call by then or becomes one.
     sa.Column("batch_id", sa.Text),
     _ms("stopped_at"),
+    _ms("hang_up_at"),
     sa.CheckConstraint(f"state IN ({listed(AttemptState)})", name="state"),
     sa.CheckConstraint(f"state NOT IN ({listed(WITH_CALL)}) OR call_id IS NOT NULL", name="placed_has_call"),
     sa.CheckConstraint("(state = 'settled') = (outcome IS NOT NULL)", name="settled_has_outcome"),

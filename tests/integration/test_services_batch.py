@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import httpx
@@ -13,9 +16,15 @@ import pytest
 from batch_world import BATCH, CENTRAL, EAST, MOUNTAIN, START, WEST, BatchWorld, number, real_time_of
 from services_world import FROM, WORKSPACE
 
-from campaigns.services import batch
-from campaigns.services.halt import stop_calls
-from campaigns.store import Store
+from campaigns.domain.entities import Campaign, Evidence
+from campaigns.retell import BatchVerdict, CreateBatchCall
+from campaigns.services import batch, batch_calls, dispatch
+from campaigns.services.dial import Dialed, dial, gate_of
+from campaigns.services.halt import Halted, stop_calls
+from campaigns.services.launch import begin_and_end
+from campaigns.services.reconcile import reconcile
+from campaigns.services.report import status
+from campaigns.store import Batch, Store
 
 OTHER = "+13125550102"
 
@@ -101,6 +110,102 @@ def test_a_window_that_opens_soon_is_triggered_at_its_opening(tmp_path: Path, mi
         world.holds(campaign)
 
 
+# -- a start that lies ahead
+
+
+BEGINS = START + timedelta(minutes=30)
+BEGINS_MS = int(BEGINS.timestamp() * 1000)
+
+
+def starting(world: BatchWorld, at: datetime = BEGINS, **options: object) -> Campaign:
+    return world.campaign(start_at=at.isoformat(), **{"zones": [EAST] * 30, **options})  # type: ignore[arg-type]
+
+
+def test_a_batch_is_sent_just_before_the_start_and_rings_from_it_on(world: BatchWorld) -> None:
+    campaign = starting(world)
+    phone = starting(world, name="phone", mode="phone", first=100)
+    world.clock.at = BEGINS - timedelta(seconds=70)
+    while world.clock.at < BEGINS - timedelta(seconds=1):
+        world.tick(1)
+        early = world.clock.at < BEGINS - timedelta(seconds=60)
+        assert world.now(campaign).state == ("scheduled" if early else "running")
+        assert world.now(phone).state == "scheduled"
+        assert bool(world.wire.sent) is not early
+        assert {row["campaign_id"] for row in world.attempts} <= {campaign.id}
+        shown = status(world.store, world.now(campaign), world.clock.at).next_event
+        assert (shown.at, shown.what) == (BEGINS, "dialing begins")
+    [sent] = world.wire.sent
+    assert sent["trigger_timestamp"] == BEGINS_MS
+    assert sent["call_time_window"]["windows"] == [{"start": 630, "end": 635}]
+    assert not world.engine.calls
+    assert world.batches[0]["begins_at"] == BEGINS_MS
+    world.run([campaign, phone], 1)
+    created = {call.batch_call_id is None: call.created_ms for call in reversed(world.engine.calls)}
+    assert created[False] == BEGINS_MS
+    assert created[True] >= BEGINS_MS
+    for one in (campaign, phone):
+        world.holds(one)
+
+
+def test_a_start_within_a_minute_is_not_written_from_that_minutes_beginning(world: BatchWorld) -> None:
+    campaign = starting(world, BEGINS + timedelta(seconds=20))
+    world.clock.at = BEGINS - timedelta(seconds=10)
+    world.tick(1)
+    [sent] = world.wire.sent
+    assert sent["trigger_timestamp"] == BEGINS_MS + 60_000
+    assert sent["call_time_window"]["windows"] == [{"start": 631, "end": 635}]
+    world.run([campaign], 1)
+    assert min(call.created_ms for call in world.engine.calls) == BEGINS_MS + 60_000
+    world.holds(campaign)
+
+
+def test_a_window_that_opens_after_the_start_is_waited_for(world: BatchWorld) -> None:
+    opens = BEGINS + timedelta(seconds=60)
+    campaign = starting(world, BEGINS + timedelta(seconds=20), windows=("Mon-Fri 10:31-20:00",))
+    world.clock.at = opens - timedelta(seconds=61)
+    world.tick(0)
+    assert (world.now(campaign).state, world.wire.sent) == ("running", [])
+    world.tick(1)
+    [sent] = world.wire.sent
+    assert sent["trigger_timestamp"] == BEGINS_MS + 60_000
+    world.run([campaign], 1)
+    assert min(call.created_ms for call in world.engine.calls) == BEGINS_MS + 60_000
+
+
+@pytest.mark.parametrize("how", ["pause", "cancel", "later", "phone"])
+def test_before_the_start_it_can_be_stopped(world: BatchWorld, how: str) -> None:
+    campaign = starting(world)
+    world.clock.at = BEGINS - timedelta(seconds=30)
+    begin_and_end(world.store, WORKSPACE, world.clock.at)
+    [batch_id] = world.pace().batch_ids
+    later = BEGINS + timedelta(minutes=20)
+    change = {"later": {"start_at": later.isoformat()}, "phone": {"mode": "phone"}}.get(how, {})
+    if how == "pause":
+        assert world.store.campaigns.pause(campaign.id, "wait", world.clock.at)
+    elif how == "cancel":
+        assert world.store.campaigns.cancel(campaign.id, world.clock.at)
+    world.store.campaigns.set_options(campaign.id, replace(campaign.options, **change), world.clock.at)
+    world.deliver(batch_id)
+    sent = bool(world.wire.sent)
+    assert sent is (how == "phone"), "sent with the start for which it was claimed"
+    if how != "phone":
+        assert {row["refusal"] for row in world.attempts} == {
+            "before_start" if how == "later" else "not_running"
+        }
+    for _ in range(29):
+        world.tick(1)
+    assert not world.engine.calls
+    assert not any(row["dialing_at"] and row["dialing_at"] < BEGINS_MS for row in world.attempts)
+    if how == "pause":
+        assert world.store.campaigns.resume(campaign.id, world.clock.at)
+        assert world.now(campaign).state == "scheduled"
+    if how != "cancel":
+        world.run([campaign], 1)
+        first = later if how == "later" else BEGINS
+        assert min(call.created_ms for call in world.engine.calls) >= first.timestamp() * 1000
+        world.holds(campaign)
+
+
 def test_it_is_committed_before_anything_leaves_and_sent_once(world: BatchWorld) -> None:
     world.campaign()
     [batch_id] = world.pace().batch_ids
@@ -129,8 +234,84 @@ def test_a_sender_that_slept_sends_nothing(world: BatchWorld) -> None:
     assert world.batches[0]["state"] == "not_sent"
 
 
+def slow_answers(world: BatchWorld, monkeypatch: pytest.MonkeyPatch, *seconds: float) -> None:
+    """Each answer to a batch takes so long, the last for all that follow."""
+    inner, waits = world.context.retell.create_batch_call, list(seconds)
+
+    def slowly(request: CreateBatchCall) -> BatchVerdict:
+        world.clock.at += timedelta(seconds=waits.pop(0) if len(waits) > 1 else waits[0])
+        return inner(request)
+
+    monkeypatch.setattr(world.context.retell, "create_batch_call", slowly)
+
+
+def test_a_big_claim_outlasts_the_answers_to_its_own_parts(
+    tmp_path: Path, migrated_sqlite: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with BatchWorld.made(tmp_path, migrated_sqlite, mean_call=60.0, concurrency=2_000) as world:
+        world.campaign(zones=[EAST] * 2_200, batch_horizon="20m")
+        slow_answers(world, monkeypatch, 25.0)
+        [batch_id] = world.pace().batch_ids
+        assert world.states() == {"claimed": dispatch.MOST_CLAIMED}
+        parts = []
+        inner = world.store.batches.begin
+
+        def begun(*given: Any) -> list[str]:
+            # Meanwhile the others do their work.
+            reconcile(world.context)
+            batch_calls.look(world.context)
+            parts.append(len(won := inner(*given)))
+            return won
+
+        monkeypatch.setattr(world.store.batches, "begin", begun)
+        world.deliver(batch_id)
+        assert parts == [500] * 4, "it took 100 seconds, and nothing of it was given back"
+        assert world.states()["dialing"] + world.states().get("placed", 0) == dispatch.MOST_CLAIMED
+
+
+def test_what_is_left_of_a_stale_claim_is_not_sent(
+    world: BatchWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    campaign = world.campaign(zones=[EAST, CENTRAL, "America/Detroit"] * 4)
+    # Suspended for longer than the lease, after the first part arrived.
+    slow_answers(world, monkeypatch, 45.0, 0.0)
+    [batch_id] = world.pace().batch_ids
+    world.deliver(batch_id)
+    assert [len(sent["tasks"]) for sent in world.wire.sent] == [4]
+    assert world.states() == {"dialing": 4, "claimed": 8}
+    world.deliver(batch_id)
+    assert len(world.wire.sent) == 1
+    world.tick(1)
+    assert {a["refusal"] for a in world.attempts if a["state"] == "not_placed"} == {"stale_claim"}
+    world.run([campaign], 1)
+    assert set(world.rings.values()) == {1}
+    assert world.lead_counts(campaign) == {"reached": 12}
+    world.holds(campaign)
+
+
+def test_a_claim_that_goes_stale_in_the_gate_is_not_begun(
+    world: BatchWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.campaign()
+    [batch_id] = world.pace().batch_ids
+    inner = world.store.batches.begin
+
+    def late(*given: Any) -> list[str]:
+        world.clock.at += timedelta(seconds=41)
+        return inner(*given)
+
+    monkeypatch.setattr(world.store.batches, "begin", late)
+    world.deliver(batch_id)
+    assert not world.wire.sent
+    assert world.states() == {"not_placed": 4}
+    assert {a["dialing_at"] for a in world.attempts} == {None}
+    assert world.batches[0]["state"] == "not_sent"
+
+
 @pytest.mark.parametrize("how", ["pause", "cancel", "suppress", "close"])
 def test_who_may_not_be_dialed_any_more_is_left_out(world: BatchWorld, how: str) -> None:
+    if how == "close":
+        world.clock.at += timedelta(minutes=54, seconds=58)
     campaign = world.campaign(zones=[EAST, CENTRAL], windows=("Mon-Fri 09:00-11:00",))
     [batch_id] = world.pace().batch_ids
     if how == "pause":
@@ -140,13 +321,55 @@ def test_who_may_not_be_dialed_any_more_is_left_out(world: BatchWorld, how: str)
     elif how == "suppress":
         world.store.imports.suppress([number(0)], "operator", "asked by mail", START)
     else:
-        world.clock.at += timedelta(minutes=56)
+        world.clock.at += timedelta(seconds=5)
     world.deliver(batch_id)
     left = [task["to_number"] for sent in world.wire.sent for task in sent["tasks"]]
     assert left == {"suppress": [number(1)], "close": [number(1)]}.get(how, [])
     given_back = [a for a in world.attempts if a["state"] == "not_placed"]
     assert len(given_back) == 2 - len(left)
     assert not any(a["charged"] for a in given_back)
+
+
+def test_a_stray_message_never_dials_what_is_in_a_batch(world: BatchWorld) -> None:
+    world.campaign()
+    [batch_id] = world.pace().batch_ids
+    claimed = [row["id"] for row in world.attempts]
+    for attempt_id in claimed:
+        assert dial(world.context, attempt_id).dialed is Dialed.DROPPED
+        order = world.store.attempts.dial_order(attempt_id)
+        assert order is not None
+        evidence = gate_of(world.context, order, START)
+        assert isinstance(evidence, Evidence)
+        assert not world.store.attempts.begin_dial(order, evidence, START, 1_000), "nor by the rows"
+    assert world.states() == {"claimed": 4}
+    world.deliver(batch_id)
+    for attempt_id in claimed:
+        assert dial(world.context, attempt_id).dialed is Dialed.DROPPED
+    assert "create-phone-call" not in world.engine.ledger.requests
+    assert len(world.wire.sent[0]["tasks"]) == 4
+
+
+def test_who_looks_at_the_same_moment_counts_as_one_search(world: BatchWorld) -> None:
+    world.campaign()
+    world.wire.trouble.append(httpx.ReadTimeout("no answer"))
+    world.send()
+    world.clock.at += timedelta(minutes=10)
+    rows = world.store.batches
+
+    def taken() -> Batch:
+        # As if another batch had come due meanwhile: all are taken then.
+        with world.store.database.write() as connection:
+            connection.exec_driver_sql("UPDATE batches SET lease_until_real = NULL")
+        [batch] = rows.take_due(WORKSPACE, world.clock.at, 30_000)
+        return batch
+
+    first, second = taken(), taken()
+    for looked in (first, second):
+        rows.look_again(looked, 1_000, empty=True)
+    assert taken().searches == 1
+    rows.look_again(taken(), 1_000, empty=True)
+    rows.look_again(first, 1_000, empty=True)  # a late one
+    assert taken().searches == 2
 
 
 @pytest.mark.parametrize("how", ["pause", "suppress"])
@@ -168,18 +391,78 @@ def test_what_happens_after_the_gate_is_seen_by_the_commit(world: BatchWorld, ho
     assert "claimed" not in world.states()
 
 
-def test_an_emergency_stop_hangs_up_and_tells_of_what_waits(world: BatchWorld) -> None:
-    campaign = world.campaign(zones=[EAST] * 30)
-    world.send()
-    world.tick(30)
-    world.store.campaigns.pause(campaign.id, "stop", world.clock.at)
-    assert world.store.own_lines(WORKSPACE) == 20
+def stop(world: BatchWorld, *campaigns: Campaign) -> Halted:
     ticks = iter(range(0, 10_000, 5))
-    halted = stop_calls(
-        world.store, world.context.retell, WORKSPACE, sleep=lambda _: None, monotonic=lambda: next(ticks)
+    return stop_calls(
+        world.store,
+        world.context.retell,
+        WORKSPACE,
+        world.clock.now,
+        [one.id for one in campaigns],
+        sleep=lambda _: None,
+        monotonic=lambda: next(ticks),
     )
-    assert len(halted.stopped) == 20
-    assert halted.unknown == 10, "tasks at Retell may still ring, until the horizon"
+
+
+@pytest.mark.parametrize("how", ["pause", "cancel"])
+@pytest.mark.parametrize("seen", [True, False])
+def test_an_emergency_stop_hangs_up_what_rings_and_what_comes_to_ring(
+    world: BatchWorld, how: str, seen: bool
+) -> None:
+    campaign = world.campaign(zones=[EAST] * 30)
+    other = world.campaign("other", [EAST] * 3, first=100, mode="phone", concurrency=1)
+    world.send()
+    world.clock.at += timedelta(seconds=4)
+    if seen:
+        world.look()
+    move = world.store.campaigns.pause if how == "pause" else world.store.campaigns.cancel
+    assert move(*((campaign.id, "stop") if how == "pause" else (campaign.id,)), world.clock.at)  # type: ignore[operator]
+    batched = [call for call in world.engine.calls if call.batch_call_id is not None]
+    ringing = {call.call_id for call in batched if not call.over(world.engine.advance())}
+    assert len(ringing) >= 15
+    halted = stop(world, campaign)
+    assert set(halted.stopped) == ringing, "also those that no look had shown"
+    assert halted.unknown == 0
+    assert halted.waiting == 30 - len(batched) > 0
+    ends_at = world.batches[0]["ends_at"]
+    assert halted.until is not None
+    assert halted.until.timestamp() * 1000 == ends_at
+    assert halted.open_ends
+    for _ in range(30):
+        world.tick(2)
+    calls = [call for call in world.engine.calls if call.batch_call_id is not None]
+    later = [call for call in calls if call not in batched]
+    assert later, "Retell cannot be told to leave them"
+    assert max((call.stopped_ms or 1 << 60) - call.created_ms for call in later) <= 5_000
+    told = [event["detail"] or "" for event in world.store.listings.events(campaign.id, 10_000)]
+    assert sum("an operator stopped the campaign's calls" in text for text in told) == len(ringing) + len(
+        later
+    )
+    assert stop(world, campaign).stopped == []
+    if how == "cancel":
+        world.run([campaign, other], 3)
+        assert world.lead_counts(campaign).keys() <= {"reached", "cancelled", "exhausted"}
+    else:
+        # What is sent after a resume is wanted again.
+        assert world.store.campaigns.resume(campaign.id, world.clock.at)
+        world.run([campaign, other], 3)
+    stopped = [call for call in world.engine.calls if call.stopped_ms is not None]
+    assert len(stopped) == len(ringing) + len(later)
+    assert not any(call.batch_call_id is None for call in stopped), "another campaign's calls go on"
+    world.holds(campaign)
+
+
+def test_what_is_claimed_at_an_emergency_stop_is_not_sent_after_a_resume(world: BatchWorld) -> None:
+    campaign = world.campaign(zones=[EAST] * 4)
+    [batch_id] = world.pace().batch_ids
+    assert world.store.campaigns.pause(campaign.id, "stop", world.clock.at)
+    assert not stop(world, campaign).open_ends
+    assert world.store.campaigns.resume(campaign.id, world.clock.at)
+    world.deliver(batch_id)
+    assert not world.wire.sent
+    world.run([campaign], 1)
+    assert not any(call.stopped_ms for call in world.engine.calls)
+    assert world.lead_counts(campaign) == {"reached": 4}
 
 
 # -- lines
@@ -218,6 +501,42 @@ def test_bursts_are_no_lines_for_batches(tmp_path: Path, migrated_sqlite: Path) 
         assert world.wire.sent[0]["reserved_concurrency"] == 8, "Retell would dial on all 12"
         world.run([campaign], 1)
         assert world.engine.summary()["peak_concurrency"] == 4
+
+
+def test_the_operators_reserve_is_left_free(tmp_path: Path, migrated_sqlite: Path) -> None:
+    with BatchWorld.made(
+        tmp_path, migrated_sqlite, mean_call=60.0, concurrency=12, reserved_inbound=2
+    ) as world:
+        world.store.workspaces.set_reserve(WORKSPACE, 4, START)
+        campaign = world.campaign(zones=[EAST] * 120, batch_horizon="2m")
+        world.send()
+        assert {sent["reserved_concurrency"] for sent in world.wire.sent} == {6}, "the operator's and inbound"
+        for _ in range(15):
+            world.tick(4)
+        assert world.engine.summary()["peak_concurrency"] == 6
+        before = len(world.wire.sent)
+        world.store.workspaces.set_reserve(WORKSPACE, 7, world.clock.at)
+        live = []
+        for _ in range(60):
+            world.tick(4)
+            now = world.engine.advance()
+            live.append(sum(not call.over(now) for call in world.engine.calls))
+        later = world.wire.sent[before:]
+        assert later
+        assert {sent["reserved_concurrency"] for sent in later} == {9}
+        assert max(live[40:]) == 3, "a horizon and a call later the batches of before are over"
+        world.store.workspaces.set_reserve(WORKSPACE, 10, world.clock.at)
+        rest = len(world.wire.sent)
+        for _ in range(40):
+            world.tick(4)
+        assert len(world.wire.sent) == rest, "no line is left"
+        assert (
+            "reserve of 10 lines" in status(world.store, world.now(campaign), world.clock.at).next_event.what
+        )
+        world.store.workspaces.set_reserve(WORKSPACE, 0, world.clock.at)
+        world.run([campaign], 1)
+        assert world.engine.summary()["peak_concurrency"] == 10
+        world.holds(campaign)
 
 
 def test_a_campaigns_own_cap_holds(world: BatchWorld) -> None:
@@ -403,6 +722,20 @@ def test_what_the_window_closed_upon_is_held_with_the_evidence(world: BatchWorld
     world.holds(campaign)
 
 
+def test_what_a_cancelled_campaign_left_over_ends_as_cancelled(world: BatchWorld) -> None:
+    campaign = world.campaign(zones=[EAST] * 6)
+    [batch_id] = world.pace().batch_ids
+    crowded(world)
+    world.deliver(batch_id)
+    assert world.store.campaigns.cancel(campaign.id, world.clock.at)
+    world.clock.at += timedelta(minutes=7)
+    world.engine.configure({"foreign": 0, "mean_call": 900.0})
+    witness = world.campaign("later", [EAST] * 3, first=100, mode="phone")
+    world.run([campaign, witness], 2, 20)
+    assert {a["refusal"] for a in world.attempts if a["batch_id"]} == {"left_in_batch"}
+    assert world.lead_counts(campaign) == {"cancelled": 6}
+
+
 def test_a_week_later_what_was_left_over_is_hung_up(world: BatchWorld) -> None:
     """Retell reads a window by its weekday: tasks that were left over may ring when it opens again."""
     test_what_the_window_closed_upon_is_held_with_the_evidence(world)
@@ -460,6 +793,33 @@ def test_a_number_that_is_suppressed_while_it_waits_is_hung_up_when_it_shows(wor
     assert world.lead_counts(campaign) == {"reached": 39, "suppressed": 1}
     assert len([call for call in world.engine.calls if call.stopped_ms is not None]) == 1
     world.holds(campaign)
+
+
+# -- another clock than Retell's
+
+
+@pytest.mark.parametrize("ahead", [-1200.0, -180.0, 180.0, 1200.0])
+def test_another_clock_rings_nobody_outside_their_hours_nor_twice(
+    tmp_path: Path, migrated_sqlite: Path, ahead: float
+) -> None:
+    """Windows are wall minutes, which Retell reads by its own clock: whatever ours says, it rings inside of them."""
+    begin = START.replace(hour=13, minute=55)  # five minutes before nine in New York, by our clock
+    with BatchWorld.made(
+        tmp_path, migrated_sqlite, mean_call=200.0, start=begin, ahead=ahead, concurrency=8
+    ) as world:
+        windows = ("Mon-Fri 09:00-10:00",)
+        world.campaign(zones=[EAST] * 16, windows=windows)
+        # Its calls are what shows that a list does not lag.
+        world.campaign("phone", [EAST] * 400, first=1_000, mode="phone", profile="none", windows=())
+        world.wire.trouble.append("dropped")
+        for _ in range(180):
+            world.tick(30)
+        batched = [call for call in world.engine.calls if call.rang and call.batch_call_id is not None]
+        for call in batched:
+            assert 540 <= _minute(call.created_ms, EAST) < 600
+        assert max(Counter(call.to_number for call in batched).values(), default=0) <= 1
+        if ahead > -1200:
+            assert len(batched) >= 6
 
 
 # -- the whole

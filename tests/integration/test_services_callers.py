@@ -168,7 +168,7 @@ def test_a_number_that_was_given_up_burns_no_leads(world: World) -> None:
         world.poll_and_settle()
     assert world.lead_counts(campaign) == {"reached": 6}
     assert {call.from_number for call in world.engine.calls} == {TWILIO}
-    refused = world.store.reports.tally(campaign.id).deferrals
+    refused = world.store.tallies.of(campaign.id).deferrals
     assert refused == {"number_is_gone": 1}, "refused once, and never called from again"
     assert world.requests["list-phone-numbers"] == 1
     assert world.campaign_now(campaign).trips == 0

@@ -12,6 +12,8 @@ from services_world import START, WORKSPACE, World, phone
 
 from campaigns.domain.states import CampaignState
 from campaigns.services import dispatch
+from campaigns.services.forecast import forecast
+from campaigns.services.report import status
 from campaigns.simulator.faults import Fault
 
 WEST = "America/Los_Angeles"
@@ -71,6 +73,23 @@ def test_a_shrunken_ceiling_holds(world: World) -> None:
     dispatch.observe_account(world.context)
     world.store.workspaces.shrink(WORKSPACE, 2, 10.0)
     assert len(dispatch.pace(world.context).attempt_ids) == 2
+
+
+def test_the_operators_reserve_holds_from_the_next_claim_on(world: World) -> None:
+    campaign = world.campaign("spring", *range(1, 20))
+    world.engine.configure({"reserved_inbound": 1})
+    reserve = world.store.workspaces.set_reserve
+    reserve(WORKSPACE, 2, START)
+    assert len(world.pace()) == 3
+    reserve(WORKSPACE, 1, START)
+    assert len(world.pace()) == 1
+    reserve(WORKSPACE, 5, START)
+    assert world.pace() == []
+    assert "reserve of 5 lines leaves none" in status(world.store, campaign, START).next_event.what
+    assert any("reserve of 5 leaves none" in one for one in forecast(world.store, campaign, START).assumed)
+    reserve(WORKSPACE, 0, START)
+    assert len(world.pace()) == 1
+    assert world.counts(campaign) == {"claimed": 5}
 
 
 def test_the_campaigns_own_cap_is_below_the_account(world: World) -> None:

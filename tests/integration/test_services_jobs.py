@@ -259,14 +259,8 @@ class Killed(BaseException):
     """What no handler catches."""
 
 
-@pytest.mark.parametrize("at", ["make_campaign", "import_file", "_moved", "launch"])
-@pytest.mark.parametrize("after", [False, True])
-def test_killed_anywhere_somebody_else_finishes_it_and_nobody_is_in_two_campaigns(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, at: str, after: bool
-) -> None:
-    job = desk.job()
-    desk.put("a.csv", 1)
-    desk.put("b.csv", 2)
+def die_at_eleven(desk: Desk, monkeypatch: pytest.MonkeyPatch, at: str, after: bool) -> None:
+    """A worker takes the day's run and is killed at a step of it, or right after."""
     done = getattr(job_runs, at)
 
     def killed(*arguments: Any, **options: Any) -> Any:
@@ -281,6 +275,17 @@ def test_killed_anywhere_somebody_else_finishes_it_and_nobody_is_in_two_campaign
         desk.world.clock.at = START.replace(hour=16)
         with pytest.raises(Killed):
             desk.tick()
+
+
+@pytest.mark.parametrize("at", ["make_campaign", "import_file", "_moved", "launch"])
+@pytest.mark.parametrize("after", [False, True])
+def test_killed_anywhere_somebody_else_finishes_it_and_nobody_is_in_two_campaigns(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, at: str, after: bool
+) -> None:
+    job = desk.job()
+    desk.put("a.csv", 1)
+    desk.put("b.csv", 2)
+    die_at_eleven(desk, monkeypatch, at, after)
     assert [one.state for one in desk.runs(job)] == [RunState.RUNNING]
     # Its lease holds others off; when it is over, one goes on.
     assert desk.tick() == []
@@ -303,19 +308,7 @@ def test_killed_when_all_files_were_in_their_campaign_is_launched_all_the_same(
     """No file is left to take, and the leads would wait in a draft for ever, of which nobody was told."""
     job = desk.job(append_to=append_to)
     desk.put("a.csv", 1)
-    done = getattr(job_runs, at)
-
-    def killed(*arguments: Any, **options: Any) -> Any:
-        if after:
-            done(*arguments, **options)
-        raise Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr(job_runs, at, killed)
-        patch.setattr(job_runs, "_put_back", lambda *_: None)
-        desk.world.clock.at = START.replace(hour=16)
-        with pytest.raises(Killed):
-            desk.tick()
+    die_at_eleven(desk, monkeypatch, at, after)
     desk.world.sql("UPDATE job_runs SET lease_until_real = 1")
     [run] = desk.tick()
     assert (run.state, run.campaign) == (RunState.DONE, append_to or "daily-2026-12-01")

@@ -311,10 +311,10 @@ def test_a_request_in_the_analysis_is_a_do_not_call_request_everywhere(world: Wo
     assert world.lead_counts(other) == {"suppressed": 1}
 
 
-def settled_unanalysed(world: World, **options: object) -> tuple[str, Call]:
+def settled_unanalysed(world: World, number: int = 1, **options: object) -> tuple[str, Call]:
     """An answered call that was settled when its analysis was due, and what its provider tells of it later."""
     world.engine.configure({"faults": "analysis_never=1"})
-    attempt_id = placed(world, "agent_hangup", **options)
+    attempt_id = placed(world, "agent_hangup", number, **options)
     world.clock.at += end_of(world, attempt_id) + timedelta(seconds=1)
     assert world.poll()[0] == 1
     world.after(seconds=results.ANALYSIS_DEADLINE.total_seconds() + 1)
@@ -345,6 +345,24 @@ def test_a_request_in_an_analysis_that_comes_too_late_still_holds(
     assert results.look_for_late_analyses(world.context) == 0
     assert world.requests["list-calls"] == asked + 1
     assert not results.hear_late(world.context, attempt_id, told)
+
+
+def test_late_analyses_are_asked_for_in_as_many_requests_as_it_takes(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = {call.call_id: call for _, call in (settled_unanalysed(world, number) for number in range(1, 6))}
+    asked: list[list[str]] = []
+
+    def list_calls(*, call_ids: list[str]) -> list[Call]:
+        asked.append(call_ids)
+        return [told[call_id] for call_id in call_ids]
+
+    monkeypatch.setattr(results, "LATE_PER_REQUEST", 2)
+    monkeypatch.setattr(world.context.retell, "list_calls", list_calls)
+    assert results.look_for_late_analyses(world.context) == 5
+    assert [len(part) for part in asked] == [2, 2, 1]
+    assert {call_id for part in asked for call_id in part} == set(told)
+    assert results.look_for_late_analyses(world.context) == 0
 
 
 def test_a_webhook_brings_an_analysis_late(world: World) -> None:

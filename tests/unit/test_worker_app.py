@@ -267,7 +267,7 @@ def test_housekeeping_does_all_its_parts(context: SimpleNamespace, monkeypatch: 
         imports=SimpleNamespace(resume=lambda: done.append("finished")),
         suppressions=SimpleNamespace(expire=lambda now: done.append("expired")),
         database=SimpleNamespace(checkpoint=lambda: done.append("folded")),
-        reports=SimpleNamespace(fold_tallies=lambda: done.append("tallied")),
+        tallies=SimpleNamespace(fold=lambda: done.append("tallied")),
     )
     context.clock = SystemClock()
     monkeypatch.setattr(tasks.results, "look_for_late_analyses", lambda context: done.append("heard"))
@@ -287,7 +287,7 @@ def test_one_part_of_housekeeping_that_fails_keeps_none_of_the_others(
         imports=SimpleNamespace(resume=broken),
         suppressions=SimpleNamespace(expire=broken),
         database=SimpleNamespace(checkpoint=broken),
-        reports=SimpleNamespace(fold_tallies=broken),
+        tallies=SimpleNamespace(fold=broken),
     )
     context.clock = SystemClock()
     monkeypatch.setattr(tasks.results, "look_for_late_analyses", lambda context: done.append("heard"))
