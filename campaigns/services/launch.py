@@ -33,6 +33,15 @@ def make_campaign(
     return made
 
 
+def check_workspace(campaign: Campaign, workspace: str) -> None:
+    """Raises CampaignsError for a campaign of another account, of which nothing may be changed from this one."""
+    if campaign.workspace != workspace:
+        raise CampaignsError(
+            f"{campaign.name} belongs to the {campaign.workspace} account, not to {workspace}",
+            "choose another --name: a simulated campaign never turns into a real one, nor the other way round",
+        )
+
+
 def check_change(campaign: Campaign, options: CampaignOptions, now: datetime) -> None:
     """Raises UsageError for a new end that is past: whoever waits would expire at once, and for good.
 
@@ -67,11 +76,7 @@ def launch(
     numbers: the account's, asked for only where the campaign names none. at_once: do not wait for its start.
     Raises CampaignsError that says what is missing.
     """
-    if campaign.workspace != workspace:
-        raise CampaignsError(
-            f"{campaign.name} belongs to the {campaign.workspace} account, not to {workspace}",
-            "choose another --name: a simulated campaign never turns into a real one, nor the other way round",
-        )
+    check_workspace(campaign, workspace)
     if store.reports.leads_up_to(campaign.id, 1) == 0:
         raise CampaignsError(
             f"{campaign.name} has no leads",
