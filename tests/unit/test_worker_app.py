@@ -6,13 +6,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from campaigns.domain.clock import SystemClock
+from campaigns.domain.clock import ScaledClock, SystemClock
 from campaigns.domain.jobs import RunState
 from campaigns.services.dial import Dialed, DialResult
 from campaigns.services.dispatch import Paced
@@ -273,6 +274,24 @@ def test_housekeeping_does_all_its_parts(context: SimpleNamespace, monkeypatch: 
     monkeypatch.setattr(tasks.results, "look_for_late_analyses", lambda context: done.append("heard"))
     tasks.housekeeping()
     assert done == ["finished", "expired", "folded", "tallied", "heard"]
+
+
+def test_the_do_not_call_list_goes_by_the_calendar_on_the_wall(
+    context: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock of a simulated run is ahead, and the list is that of the real campaigns too."""
+    expired: list[datetime] = []
+    context.store = SimpleNamespace(
+        imports=SimpleNamespace(resume=lambda: None),
+        suppressions=SimpleNamespace(expire=expired.append),
+        database=SimpleNamespace(checkpoint=lambda: None),
+        tallies=SimpleNamespace(fold=lambda: None),
+    )
+    now = SystemClock().now()
+    context.clock = ScaledClock(now + timedelta(days=90), 120.0, time.time())
+    monkeypatch.setattr(tasks.results, "look_for_late_analyses", lambda context: 0)
+    tasks.housekeeping()
+    assert now <= expired[0] < now + timedelta(minutes=5)
 
 
 def test_one_part_of_housekeeping_that_fails_keeps_none_of_the_others(
