@@ -10,13 +10,11 @@ from campaigns.cli import options as given
 from campaigns.cli.documents.rows import BatchLine, BatchWindow
 from campaigns.cli.output import Output
 from campaigns.domain.errors import UsageError
-from campaigns.domain.states import WITH_CALL, AttemptState
+from campaigns.domain.states import WAITING, WITH_CALL, AttemptState
 from campaigns.runtime import open_store
 from campaigns.services.report import iso
 from campaigns.settings import load_settings
 from campaigns.store import Batch
-
-_WAITING = (AttemptState.CLAIMED, AttemptState.DIALING, AttemptState.AMBIGUOUS)
 
 
 def register(app: typer.Typer) -> None:
@@ -79,7 +77,7 @@ def _line(batch: Batch, counts: dict[str, int]) -> BatchLine:
         tasks=batch.size,
         taken=batch.taken,
         calls=sum(counts.get(state, 0) for state in WITH_CALL),
-        waiting=sum(counts.get(state, 0) for state in _WAITING),
+        waiting=sum(counts.get(state, 0) for state in WAITING),
         returned=counts.get(AttemptState.NOT_PLACED, 0),
         unresolved=counts.get(AttemptState.UNRESOLVED, 0),
         left_over=batch.left_over,

@@ -8,7 +8,7 @@ once: the calls that are known, and as many waiting tasks as those lines still h
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -106,6 +106,26 @@ def lines_for(most: int, budget: int, placed: int, queues: Sequence[tuple[int, i
         if lines_held(placed, [*queues, (lines, tasks)]) <= budget:
             return lines
     return 0
+
+
+def lines_for_next(
+    budget: int, keeps: int | None, placed: int, queues: Sequence[tuple[int, int]], tasks: int
+) -> int:
+    """The lines of one more batch, of a campaign that keeps so many for itself; None: as many as all batches have.
+
+    Batches share their lines at Retell; one of a campaign with a cap, or of one that has to give lines back, dials only
+    while all of them use fewer than its own.
+    """
+    return lines_for(budget if keeps is None else min(budget, keeps), budget, placed, queues, tasks)
+
+
+def tasks_wanted(lines: int, cap: int | None, room: int, ahead: Callable[[int], int]) -> int:
+    """For how many tasks a claim looks: for all lines of the account, or the campaign's cap, and what may wait behind.
+
+    How many of them are sent is known when the lines are dealt. room: tasks of one claim at most.
+    """
+    most = lines if cap is None else min(lines, cap)
+    return min(room, most + ahead(most))
 
 
 def shared_out(total: int, wanted: Mapping[str, int]) -> dict[str, int]:

@@ -117,6 +117,14 @@ def deal(free: int, demands: Sequence[Demand], debts: Mapping[str, float] | None
     return dealt
 
 
+def calls_wanted(lines: int, in_progress: int, cap: int | None) -> int:
+    """Calls for which a campaign looks for leads on so many lines, below its own cap.
+
+    One at its cap looks for nobody, so that it keeps no other from the numbers that both have.
+    """
+    return lines if cap is None else max(0, min(lines, cap - in_progress))
+
+
 def claim_room(cps: float | None, waiting: int) -> int:
     """How many attempts may be claimed beyond the `waiting` ones.
 

@@ -27,7 +27,7 @@ from campaigns.domain.batching import (
 from campaigns.domain.call_windows import PLAIN_ZONE, a_week_later
 from campaigns.domain.clock import to_ms
 from campaigns.domain.entities import OpenCall
-from campaigns.domain.states import AttemptState, CampaignState
+from campaigns.domain.states import UNDERWAY, AttemptState, CampaignState
 from campaigns.retell import PAGE, Call, Calls, RetellError
 from campaigns.services import results
 from campaigns.services.adoption import adopt
@@ -44,7 +44,6 @@ LOOK_LEASE_MS = 30_000
 SHORTEST_PAUSE, IDLE_PAUSE = 0.25, 1.0
 #: How often, a week apart each, the tasks that a batch left over are watched for.
 WEEKS_WATCHED = 4
-_WAITING = (AttemptState.DIALING, AttemptState.AMBIGUOUS)
 
 
 @dataclass
@@ -104,7 +103,7 @@ def _look_at(context: Context, batch: Batch, asked: Calls, done: Looked) -> None
     tasks = store.batches.tasks(batch.id)
     ours = {task.attempt_id for task in tasks}
     listed = Calls([call for call in asked if call.attempt_id in ours], asked.malformed)
-    waiting = {task.attempt_id: task for task in tasks if task.state in _WAITING}
+    waiting = {task.attempt_id: task for task in tasks if task.state in UNDERWAY}
     known = {task.attempt_id: task.call_id for task in tasks if task.call_id is not None}
     for call in listed:
         attempt_id = call.attempt_id or ""

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import structlog
 
-from campaigns.domain.states import AttemptState
+from campaigns.domain.states import UNDERWAY
 from campaigns.retell import Calls, RetellError
 from campaigns.services.context import Context
 from campaigns.services.results import is_over
@@ -149,6 +149,6 @@ def _find(
         log.warning("calls_not_listed", error=str(error))
         return
     for attempt_id, call_id in found:
-        for state in (AttemptState.DIALING, AttemptState.AMBIGUOUS):
+        for state in UNDERWAY:
             if attempt_id in waiting and store.attempts.place(attempt_id, state, call_id, now):
                 break

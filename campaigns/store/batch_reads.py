@@ -12,12 +12,10 @@ import sqlalchemy as sa
 
 from campaigns.domain.batching import OPEN_BATCH, BatchState, lines_held, shared_out
 from campaigns.domain.clock import from_ms, to_ms
-from campaigns.domain.states import SLOT_HOLDING, AttemptState
+from campaigns.domain.states import SLOT_HOLDING, WAITING, AttemptState
 from campaigns.store.database import Database
 from campaigns.store.schema import attempts, batches, is_open, suppressions
 
-#: Attempts of a batch that are not known to be calls: tasks that wait, or are about to.
-WAITING = (AttemptState.CLAIMED, AttemptState.DIALING, AttemptState.AMBIGUOUS)
 #: Calls from which the length of the coming ones is reckoned.
 _OBSERVED = 200
 #: Seconds for which a call that was not answered, and the ringing of one that was, held its line.
@@ -157,7 +155,7 @@ def load_of(
         tasks = (
             sa.select(batches.c.lines, sa.func.count())
             .join(attempts, attempts.c.batch_id == batches.c.id)
-            .where(batches.c.workspace == workspace, batch_is_open(), attempts.c.state.in_(WAITING))
+            .where(batches.c.workspace == workspace, batch_is_open(), attempts.c.state.in_(sorted(WAITING)))
             .group_by(batches.c.id, batches.c.lines)
         )
         queues = [(lines, count) for lines, count in connection.execute(tasks)]

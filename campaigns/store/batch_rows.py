@@ -14,15 +14,13 @@ from campaigns.domain.batching import BatchState
 from campaigns.domain.call_windows import CallWindow
 from campaigns.domain.clock import to_ms
 from campaigns.domain.entities import DialOrder, Evidence
-from campaigns.domain.states import AttemptState
+from campaigns.domain.states import UNDERWAY, AttemptState
 from campaigns.store.attempt_rows import MAY_DIAL
 from campaigns.store.batch_reads import Batch, BatchReads, Task, batch_is_open, batch_of_row
 from campaigns.store.events import is_over, real_ms
 from campaigns.store.evidence_rows import add_evidence
 from campaigns.store.moves import move_attempt, return_lead, tell_of_attempt
 from campaigns.store.schema import attempts, batches
-
-_SENT_STATES = (AttemptState.DIALING, AttemptState.AMBIGUOUS)
 
 
 def new_batches(
@@ -214,7 +212,7 @@ class BatchRows(BatchReads):
     @staticmethod
     def _waiting(connection: sa.Connection, batch_id: str) -> Iterator[tuple[str, AttemptState]]:
         query = sa.select(attempts.c.id, attempts.c.state).where(
-            attempts.c.batch_id == batch_id, attempts.c.state.in_(_SENT_STATES)
+            attempts.c.batch_id == batch_id, attempts.c.state.in_(sorted(UNDERWAY))
         )
         for attempt_id, state in connection.execute(query).all():
             yield attempt_id, AttemptState(state)

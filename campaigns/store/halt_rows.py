@@ -10,13 +10,10 @@ import sqlalchemy as sa
 
 from campaigns.domain.batching import BatchState
 from campaigns.domain.clock import from_ms, to_ms
-from campaigns.domain.states import AttemptState
+from campaigns.domain.states import UNDERWAY, AttemptState
 from campaigns.store.database import Database
 from campaigns.store.moves import tell_of_attempt
 from campaigns.store.schema import HOLDING_STATES, attempts, batches, is_open, suppressions
-
-#: Attempts that may become calls.
-_UNDERWAY = (AttemptState.DIALING, AttemptState.AMBIGUOUS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +115,7 @@ class HaltRows:
             .select_from(attempts)
             .where(
                 *_of(workspace, campaign_ids),
-                attempts.c.state.in_(_UNDERWAY),
+                attempts.c.state.in_(sorted(UNDERWAY)),
                 sa.or_(attempts.c.batch_id.is_(None), attempts.c.batch_id.in_(sending)),
             )
         )
@@ -130,7 +127,7 @@ class HaltRows:
         query = (
             sa.select(attempts.c.id, batches.c.ends_at)
             .join(batches, batches.c.id == attempts.c.batch_id)
-            .where(*_of(workspace, campaign_ids), attempts.c.state.in_(_UNDERWAY))
+            .where(*_of(workspace, campaign_ids), attempts.c.state.in_(sorted(UNDERWAY)))
             .order_by(attempts.c.id)
         )
         with self._db.read() as connection:

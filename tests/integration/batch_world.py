@@ -222,7 +222,7 @@ class BatchWorld:
         if not self.lost_messages:
             self.send()
 
-    def run(self, campaigns: Sequence[Campaign], hours: float, step: float = 2.0) -> None:
+    def run(self, campaigns: Sequence[Campaign], hours: float, step: float = 4.0) -> None:
         """Until these campaigns are over and settled. Hours in which nothing is open or due are left out."""
         end = self.clock.at + timedelta(hours=hours)
         while self.clock.at < end:
