@@ -53,7 +53,7 @@ def batches(
             for line in lines
         ]  # fmt: skip
         columns = ["batch", "state", "from", "zone", "window", "tasks", "calls", "waiting", "returned"]
-        out.table(f"Batches of {name}", columns, rows, ("from", "zone", "window"))
+        out.table(f"Batches of {name}", columns, rows, ("state", "from", "window"))
         # Sentences of Retell's, and mostly the same one: they would leave a terminal no room for the rest.
         for why in dict.fromkeys(line.why for line in lines if line.why):
             out.line(f"{', '.join(line.batch[:8] for line in lines if line.why == why)}: {why}")

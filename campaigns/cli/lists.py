@@ -21,6 +21,7 @@ from campaigns.domain.errors import CampaignsError, UsageError
 from campaigns.leads import ReadOptions
 from campaigns.runtime import open_store
 from campaigns.services.imports import ImportSummary, import_file
+from campaigns.services.launch import check_change
 from campaigns.services.report import iso
 from campaigns.settings import Settings, load_settings
 from campaigns.store import Store
@@ -85,6 +86,8 @@ def import_leads(
     found = store.campaigns.by_name(name)
     changes = asked.changes(mapping=mapping, timezone=timezone, region=region)
     wanted = changes.over(found.options if found else CampaignOptions())
+    if found is not None:
+        check_change(found, wanted, settings.clock().now())
     made = found or new_campaign(store, settings, name, wanted)
     # Kept once a file was read with them, not before: what is wrong in them would be wrong in the next command too.
     reading = replace(made, options=wanted)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from campaigns.domain.outcomes import DISPOSITIONS
 from campaigns.domain.states import CampaignState
 from campaigns.retell import Call, CallAnalysis
 from campaigns.services import results, webhook
+from campaigns.settings import SIMULATOR
 from campaigns.simulator.faults import Fault
 
 
@@ -213,6 +215,19 @@ def test_do_not_call_on_a_call_ends_everything_everywhere(world: World) -> None:
     later = world.campaign("later", 1)
     assert [world.attempt(one)["phone"] for one in world.pace()] == [phone(2)]
     assert world.lead_counts(later) == {"suppressed": 1}
+
+
+def test_a_simulated_request_puts_nobody_on_the_list_of_the_real_campaigns(world: World) -> None:
+    """Who rehearses a list with --simulate would lose, for good, whom the simulator has ask not to be called."""
+    simulated = replace(world.context, workspace=SIMULATOR)
+    attempt_id = placed(world, "user_requested_dnc", retry="no_answer:1m")
+    world.after(hours=1)
+    world.poll()
+    assert results.settle(simulated, attempt_id)
+    assert (world.attempt(attempt_id)["outcome"], world.lead(1)["state"]) == ("do_not_call", "reached")
+    late, told = settled_unanalysed(world, 2, dnc_field="opted_out")
+    assert results.hear_late(simulated, late, told)
+    assert world.store.suppressions.counts() == {}
 
 
 def test_a_callback_comes_before_everybody_else(world: World) -> None:
