@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
@@ -273,3 +274,8 @@ class BatchWorld:
         twice = self.engine.summary()
         assert twice["attempts_rung_twice"] == 0
         assert twice["peak_total_concurrency"] <= self.engine.config.outbound_limit
+
+
+def minute_of_day(ms: int, zone: str) -> int:
+    local = datetime.fromtimestamp(ms / 1000, UTC).astimezone(ZoneInfo(zone))
+    return local.hour * 60 + local.minute
