@@ -233,7 +233,7 @@ def recycle(
         raise CampaignsError(f"{name} is cancelled", "import the leads into another campaign")
     if campaign.is_over(now):
         raise CampaignsError(f"{name} is past its end", "give it a later --end-at with `campaigns run`")
-    recycled = store.campaigns.recycle(campaign.id, wanted, now)
+    recycled = store.returns.recycle(campaign.id, wanted, now)
     if not recycled:
         raise CampaignsError(
             f"no lead of {name} ended with {', '.join(wanted)}",
@@ -326,7 +326,7 @@ def release(
             f"leads held with {code} need a time zone", "name it with --timezone America/New_York"
         )
     asked.changes(timezone=timezone)
-    released = store.campaigns.release(campaign.id, code, timezone, settings.clock().now())
+    released = store.returns.release(campaign.id, code, timezone, settings.clock().now())
     if not released:
         codes = sorted({held for held, _, _ in store.reports.held(campaign.id)})
         raise CampaignsError(

@@ -18,6 +18,7 @@ from campaigns.store.recovery_rows import AuditedAttempt, BookedAttempt, Recover
 from campaigns.store.removal_rows import Remains, RemovalRows
 from campaigns.store.report_rows import CALL_COLUMNS, ReportRows, Waiting
 from campaigns.store.result_rows import ResultRows
+from campaigns.store.return_rows import ReturnRows
 from campaigns.store.staging import Busy
 from campaigns.store.suppression_rows import Suppression, SuppressionEvent, SuppressionRows
 from campaigns.store.tally_rows import Tally, TallyRows
@@ -32,6 +33,7 @@ class Store:
         self.campaigns = CampaignRows(database)
         self.suppressions = SuppressionRows(database)
         self.imports = ImportRows(database, self.suppressions)
+        self.returns = ReturnRows(database)
         self.claims = ClaimRows(database)
         self.attempts = AttemptRows(database)
         self.results = ResultRows(database)

@@ -42,7 +42,7 @@ def test_the_tallies_follow_every_move(steps: Steps) -> None:
     reports, tallies = steps.store.reports, steps.store.tallies
     assert tallies.miscounted(campaign_id) == []
     steps.store.imports.suppress([phone(29), phone(42)], "test", "asked", NOW)
-    steps.store.campaigns.release(campaign_id, "unknown_timezone", EAST, NOW)
+    steps.store.returns.release(campaign_id, "unknown_timezone", EAST, NOW)
     assert tallies.miscounted(campaign_id) == tallies.miscounted(other) == []
     steps.store.campaigns.cancel(other, NOW)
     assert tallies.miscounted(other) == []
