@@ -20,9 +20,10 @@ from campaigns.domain.entities import Campaign, CampaignOptions
 from campaigns.domain.errors import CampaignsError, UsageError
 from campaigns.leads import ReadOptions
 from campaigns.runtime import open_store
-from campaigns.services.imports import ImportSummary, import_file
+from campaigns.services.imports import import_file
 from campaigns.services.launch import check_change
 from campaigns.services.report import iso
+from campaigns.services.sorting import ImportSummary
 from campaigns.settings import Settings, load_settings
 from campaigns.store import Store
 
@@ -96,24 +97,19 @@ def import_leads(
         delimiter=_DELIMITERS.get(delimiter.lower(), delimiter) if delimiter else None,
         require=tuple(filter(None, (column.strip() for column in (require or "").split(",")))),
     )
+
+    def read(again: bool) -> ImportSummary:
+        return import_with_progress(
+            store, settings, reading, file, out,
+            read_as=read_as, dry_run=dry_run, again=again, rejects_to=rejects,
+        )  # fmt: skip
+
     try:
-        summary = import_with_progress(
-            store,
-            settings,
-            reading,
-            file,
-            out,
-            read_as=read_as,
-            dry_run=dry_run,
-            again=again,
-            rejects_to=rejects,
-        )
+        summary = read(again)
         if summary.again and sys.stdin.isatty() and file.is_file():
             question = f"{summary.file} was imported before. Read it once more, for what is new in it?"
             if typer.confirm(question, err=True):
-                summary = import_with_progress(
-                    store, settings, reading, file, out, read_as=read_as, again=True, rejects_to=rejects
-                )
+                summary = read(again=True)
         if wanted != made.options and not dry_run:
             store.campaigns.set_options(made.id, wanted, settings.clock().now())
     finally:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from campaigns.domain.cells import text_of
+from campaigns.domain.cells import csv_line, text_of
 from campaigns.leads.phones import accepted_answers
 from campaigns.leads.records import Record, RecordBatch
 from campaigns.leads.rows import LeadRow, RejectedRow
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from campaigns.leads.scan import Cells, Positions
+
+#: Area code with the calling code, and what a row says of its place: time zone, zip, state, country.
+_Address: TypeAlias = tuple[int, str, str, str, str]
 _PLACES = ("timezone", "zip", "state", "country")
 #: Taken over as they are written.
 TEXTS = ("external_id", "agent_id", "agent_version", "consent", "zip", "state")
@@ -37,34 +41,37 @@ _MOST_KEPT = 100_000
 class LeadBatch:
     """Rows of a file, in its order; blank ones are left out.
 
-    lines: their record numbers. cells: as in the file, for whatever may become a lead. phones: E.164 without the plus,
-    0 for a rejected row. odd: position -> the row, for every row that is not plain. places, priorities, texts (field ->
-    cells, for the fields that the file has): of the plain rows; elsewhere they mean nothing.
+    lines: their record numbers. phones: E.164 without the plus, 0 for a rejected row. odd: position -> the row, for
+    every row that is not plain. place: the position in `places` of where a plain row is. priorities, texts (field ->
+    texts, for the fields that the file has): of the plain rows; elsewhere they mean nothing.
     """
 
-    lines: list[int]
-    cells: list[list[str]]
+    lines: npt.NDArray[np.int64]
+    records: RecordBatch
     phones: npt.NDArray[np.int64]
     odd: dict[int, LeadRow | RejectedRow]
-    places: list[Place]
-    priorities: list[int] | None
-    texts: Mapping[str, list[str]]
+    places: Sequence[Place]
+    place: npt.NDArray[np.int64]
+    priorities: npt.NDArray[np.int64] | None
+    texts: Mapping[str, npt.NDArray[np.object_]]
     variables: Sequence[tuple[str, int]] = ()
 
     def row(self, at: int) -> LeadRow | RejectedRow:
         """One row as `LeadFile.rows` would give it."""
         if (odd := self.odd.get(at)) is not None:
             return odd
-        cells = tuple(self.cells[at])
-        texts = {name: column[at] for name, column in self.texts.items()}
+        line = int(self.lines[at])
+        cells = tuple(self.records.cells(line))
+        texts = {name: str(column[at]) for name, column in self.texts.items()}
+        place = self.places[self.place[at]]
         return LeadRow(
-            line=self.lines[at],
+            line=line,
             phone=f"+{self.phones[at]}",
             extension="",
-            zones=self.places[at].zones,
-            zone_source=self.places[at].source,
-            jurisdictions=self.places[at].jurisdictions,
-            priority=self.priorities[at] if self.priorities is not None else priority_of(""),
+            zones=place.zones,
+            zone_source=place.source,
+            jurisdictions=place.jurisdictions,
+            priority=int(self.priorities[at]) if self.priorities is not None else priority_of(""),
             call_after=None,
             external_id=texts.get("external_id", ""),
             agent_id=texts.get("agent_id", ""),
@@ -80,6 +87,17 @@ class LeadBatch:
             held=None,
         )
 
+    def written(self, which: npt.NDArray[np.bool_]) -> list[bytes]:
+        """Rows as lines of CSV, each with the cells of `row`."""
+        import numpy as np
+
+        records, places = self.records, np.flatnonzero(which)
+        found = records.scanned.lines(records.lines[self.lines[places] - records.first])
+        for at, place in enumerate(places.tolist()):
+            if (odd := self.odd.get(place)) is not None:
+                found[at] = csv_line(odd.cells, records.delimiter)
+        return found
+
 
 class PlainRows:
     """Finds the plain rows of a file, and reads them by columns."""
@@ -88,7 +106,6 @@ class PlainRows:
         self,
         region: str,
         index: Mapping[str, int],
-        width: int,
         option_zone: str,
         variables: Sequence[tuple[str, int]],
         required: Sequence[int],
@@ -98,15 +115,13 @@ class PlainRows:
         """note: told of places whose evidence could not be read, once or more for each."""
         self._region = region
         self._index = index
-        self._width = width
         self._option_zone = option_zone
         self._variables = variables
         self._required = required
         self._note = note
         # Elsewhere than in the US, `phones` asks the library for more than a number's own plan.
         self._usable = usable and region == "US"
-        self._priorities: dict[str, int | None] = {}
-        self._addresses: dict[tuple[int, str, str, str, str], Place] = {}
+        self._addresses: dict[_Address, Place] = {}
         self._prefixes: dict[tuple[int, str], Place] = {}
 
     def batch(
@@ -118,134 +133,149 @@ class PlainRows:
         """read: one row by itself."""
         import numpy as np
 
-        rows, broken, first = records.cells, records.broken, records.first
-        if first <= header_line:
-            skipped = header_line - first + 1
-            rows = rows[skipped:]
-            broken = {at - skipped for at in broken}
-            first += skipped
-        width = self._width
-        cells = rows
-        if broken or set(map(len, rows)) - {width}:
-            blank = [""] * width
-            cells = [blank if len(row) != width or at in broken else row for at, row in enumerate(rows)]
-        phones = self._phones(cells)
-        texts = {name: self._texts(cells, name) for name in TEXTS if name in self._index}
-        priorities = self._priority(cells, phones)
-        for name in _RARE:
-            if (position := self._index.get(name)) is not None:
-                said = [at for at, row in enumerate(cells) if row[position] and text_of(row[position])]
-                phones[said] = 0
-        for position in self._required:
-            phones[[at for at, row in enumerate(cells) if not text_of(row[position])]] = 0
-        places = self._placed(cells, phones, texts)
-        if "agent_version" in texts:
-            texts["agent_version"] = [version_of(text) if text else "" for text in texts["agent_version"]]
-        batch = LeadBatch(
-            list(range(first, first + len(rows))),
-            cells,
-            phones,
-            {},
-            places,
-            priorities,
-            texts,
-            self._variables,
-        )
-        blank_rows: list[int] = []
-        for at in np.flatnonzero(phones == 0).tolist():
-            own = rows[at]
+        lines = np.arange(max(records.first, header_line + 1), records.first + len(records))
+        phones = np.zeros(len(lines), np.int64)
+        place = np.zeros(len(lines), np.int64)
+        batch = LeadBatch(lines, records, phones, {}, (_NOWHERE,), place, None, {}, self._variables)
+        if self._usable:
+            at = lines - records.first
+            plain = np.flatnonzero((records.lines[at] >= 0) & records.scanned.plain[records.lines[at]])
+            if len(plain):
+                self._read(batch, plain, records.lines[at[plain]])
+        kept = np.ones(len(lines), bool)
+        for at_, line in [(at, int(lines[at])) for at in np.flatnonzero(phones == 0).tolist()]:
+            own = records.cells(line)
             if not any(map(str.strip, own)):
-                blank_rows.append(at)
+                kept[at_] = False
                 continue
-            row = read(Record(first + at, own, at in broken))
-            batch.odd[at] = row
+            row = batch.odd[at_] = read(Record(line, own, line in records.broken))
             if isinstance(row, LeadRow):
-                phones[at] = int(row.phone)
-                if cells is rows:
-                    cells = batch.cells = list(rows)
-                cells[at] = list(row.cells)
-        return _without(batch, blank_rows) if blank_rows else batch
+                phones[at_] = int(row.phone)
+        return batch if kept.all() else _only(batch, kept)
 
-    def _phones(self, cells: list[list[str]]) -> npt.NDArray[np.int64]:
+    def _read(self, batch: LeadBatch, plain: Positions, lines: Positions) -> None:
+        """Fill in what the columns say of the records at `plain`, which are those `lines`; 0 stays where in doubt."""
         import numpy as np
 
-        from campaigns.leads.nanp import clean_numbers, number_plan
+        scanned = batch.records.scanned
 
-        if not self._usable or not cells:
-            return np.zeros(len(cells), np.int64)
-        position = self._index["phone"]
-        written = [row[position] for row in cells]
-        phones = clean_numbers(written)
+        def cells(position: int) -> Cells:
+            return scanned.cells(lines, position)
+
+        phones = self._phones(cells(self._index["phone"]))
+        distinct = {
+            name: _stripped(*cells(self._index[name]).distinct())
+            for name in (*TEXTS, *_PLACES, "priority")
+            if name in self._index
+        }
+        for position in [self._index[name] for name in _RARE if name in self._index]:
+            texts, which = cells(position).distinct()
+            phones[np.array([bool(text_of(text)) for text in texts])[which]] = 0
+        for position in self._required:
+            texts, which = cells(position).distinct()
+            phones[np.array([not text_of(text) for text in texts])[which]] = 0
+        if "priority" in distinct:
+            texts, which = distinct["priority"]
+            known = np.array([_priority(text) for text in texts])
+            phones[known[which] == 0] = 0
+            batch.priorities = np.zeros(len(batch.lines), np.int64)
+            batch.priorities[plain] = known[which]
+        columns = {}
+        for name in (name for name in TEXTS if name in distinct):
+            texts, which = distinct[name]
+            if name == "agent_version":
+                texts = [version_of(text) for text in texts]
+            columns[name] = np.full(len(batch.lines), "", object)
+            columns[name][plain] = np.array([*texts, ""], object)[which]
+        batch.texts = columns
+        batch.places, place = self._placed(
+            phones, {name: distinct[name] for name in _PLACES if name in distinct}
+        )
+        batch.place[plain] = place
+        batch.phones[plain] = np.where(place == 0, 0, phones)
+
+    def _phones(self, cells: Cells) -> npt.NDArray[np.int64]:
+        import numpy as np
+
+        from campaigns.leads.nanp import WIDTH, clean_numbers, number_plan
+
+        phones = clean_numbers(cells.matrix(WIDTH))
         rest = np.flatnonzero(phones == 0)
-        phones[rest] = clean_numbers([_unwrapped(written[at]) for at in rest.tolist()])
+        if len(rest):
+            again = np.array([_unwrapped(cells.text(at)).encode() for at in rest.tolist()], f"S{WIDTH}")
+            phones[rest] = clean_numbers(again.view(np.uint8).reshape(len(rest), WIDTH))
         prefixes = np.where(phones > 0, phones // 10_000 - 1_000_000, 0)
         good = accepted_answers(self._region)[number_plan().answer[prefixes]]
         return np.where(good, phones, 0)
 
-    def _texts(self, cells: list[list[str]], name: str) -> list[str]:
-        position = self._index[name]
-        texts = [row[position].strip() for row in cells]
-        # What Excel wraps around a text is rare.
-        return list(map(text_of, texts)) if "=" in "".join(texts) else texts
-
-    def _priority(self, cells: list[list[str]], phones: npt.NDArray[np.int64]) -> list[int] | None:
-        """The priority of every row; one that cannot be read makes its row odd."""
-        if "priority" not in self._index:
-            return None
-        known = self._priorities
-        found: list[int] = []
-        for at, text in enumerate(self._texts(cells, "priority")):
-            if text not in known:
-                try:
-                    value: int | None = priority_of(text)
-                except BadValue:
-                    value = None
-                if len(known) > 10_000:
-                    known.clear()
-                known[text] = value
-            value = known[text]
-            if value is None:
-                phones[at] = 0
-            found.append(value or 0)
-        return found
-
     def _placed(
-        self, cells: list[list[str]], phones: npt.NDArray[np.int64], texts: Mapping[str, list[str]]
-    ) -> list[Place]:
-        """Where every row is; one that is nowhere is odd."""
+        self, phones: npt.NDArray[np.int64], columns: Mapping[str, tuple[list[str], Positions]]
+    ) -> tuple[Sequence[Place], Positions]:
+        """(places, for each row the position of its own); at 0 is nowhere."""
         import numpy as np
 
-        columns = [name for name in _PLACES if name in self._index]
-        if not columns:
-            prefixes, inverse = np.unique(phones // 10_000, return_inverse=True)
-            found = [self._by_prefix(prefix, "") if prefix else _NOWHERE for prefix in prefixes.tolist()]
-            places = [found[at] for at in inverse.tolist()]
-        else:
-            areas = (phones // 10_000_000).tolist()
-            blank = [""] * len(cells)
-            given = [
-                (texts.get(name) or self._texts(cells, name)) if name in columns else blank
-                for name in _PLACES
-            ]
-            places = list(map(self._placed_at, phones.tolist(), zip(areas, *given, strict=True)))
-        nowhere = [at for at, place in enumerate(places) if not place.zones]
-        phones[nowhere] = 0
-        return places
+        from campaigns.leads.scan import alike
 
-    def _placed_at(self, phone: int, address: tuple[int, str, str, str, str]) -> Place:
-        """Where a row is. What it says of itself goes before its number, of which then only the area code matters."""
-        if not phone:
+        # One number for what a row says of itself, with its area code: rows that are alike are asked for once.
+        _, keys = np.unique(phones // 10_000_000, return_inverse=True)
+        for texts, which in columns.values():
+            _, keys = np.unique(keys * len(texts) + which, return_inverse=True)
+        first, which = alike(keys)
+        given = []
+        for name in _PLACES:
+            if name in columns:
+                texts, own = columns[name]
+                given.append([texts[at] for at in own[first].tolist()])
+            else:
+                given.append([""] * len(first))
+        addresses = list(zip((phones[first] // 10_000_000).tolist(), *given, strict=True))
+        found: dict[int, int] = {id(_NOWHERE): 0}
+        places: list[Place] = [_NOWHERE]
+
+        def numbered(place: Place) -> int:
+            if not place.zones:
+                return 0
+            if id(place) not in found:
+                found[id(place)] = len(places)
+                places.append(place)
+            return found[id(place)]
+
+        decided = [self._decided(address) for address in addresses]
+        by_address = np.array([0 if place is None else numbered(place) for place in decided], np.int64)
+        place_at = by_address[which]
+        undecided = np.array([place is None for place in decided])[which]
+        if undecided.any():
+            # Of those the exchange matters too.
+            rows = np.flatnonzero(undecided)
+            prefixes = phones[rows] // 10_000
+            first, own = alike(prefixes * len(addresses) + which[rows])
+            asked = [
+                numbered(self._by_exchange(prefix, addresses[at]))
+                for prefix, at in zip(prefixes[first].tolist(), which[rows[first]].tolist(), strict=True)
+            ]
+            place_at[rows] = np.array(asked, np.int64)[own]
+        return places, place_at
+
+    def _decided(self, address: _Address) -> Place | None:
+        """Where such a row is. What it says of itself goes before its number, of which then only the area code matters;
+        None if more of the number does."""
+        if not address[0]:
             return _NOWHERE
-        decided = self._addresses.get(address)
-        if decided is None:
-            decided = self._place(self._addresses, address, f"+{address[0]}5550000", *address[1:])
+        place = self._addresses.get(address)
+        if place is None:
+            place = self._place(self._addresses, address, f"+{address[0]}5550000", *address[1:])
+        return None if place.source in ("", "number") else place
+
+    def _by_exchange(self, prefix: int, address: _Address) -> Place:
+        """Where a row is whose number matters as far as its exchange, and `_decided` did not."""
+        decided = self._addresses.get(address) or self._place(
+            self._addresses, address, f"+{address[0]}5550000", *address[1:]
+        )
         if decided.source == "number" and not decided.unread:
             # It said nothing of where it is, and its country at most says which rules hold.
-            return self._by_prefix(phone // 10_000, address[4])
-        if decided.source in ("", "number"):
-            key = (phone // 10_000, *address[1:])
-            return self._addresses.get(key) or self._place(self._addresses, key, f"+{phone}", *address[1:])
-        return decided
+            return self._by_prefix(prefix, address[4])
+        key = (prefix, *address[1:])
+        return self._addresses.get(key) or self._place(self._addresses, key, f"+{prefix}0000", *address[1:])
 
     def _by_prefix(self, prefix: int, country: str) -> Place:
         key = (prefix, country)
@@ -271,6 +301,19 @@ class PlainRows:
         return place
 
 
+def _stripped(texts: Sequence[str], which: Positions) -> tuple[list[str], Positions]:
+    """The same, as a person sees the texts."""
+    return [text_of(text) for text in texts], which
+
+
+def _priority(text: str) -> int:
+    """0 for one that cannot be read."""
+    try:
+        return priority_of(text)
+    except BadValue:
+        return 0
+
+
 def _unwrapped(cell: str) -> str:
     """The cell without what spreadsheets most often put around a number, and `phones` takes off in the same way."""
     cell = cell.strip(" '\t")
@@ -279,19 +322,19 @@ def _unwrapped(cell: str) -> str:
     return cell
 
 
-def _without(batch: LeadBatch, blank: Sequence[int]) -> LeadBatch:
-    """The batch less its blank rows."""
+def _only(batch: LeadBatch, kept: npt.NDArray[np.bool_]) -> LeadBatch:
+    """The batch less its other rows."""
     import numpy as np
 
-    gone = set(blank)
-    kept = [at for at in range(len(batch.lines)) if at not in gone]
+    new = np.cumsum(kept) - 1
     return LeadBatch(
-        [batch.lines[at] for at in kept],
-        [batch.cells[at] for at in kept],
-        batch.phones[np.array(kept, np.intp)],
-        {new: batch.odd[old] for new, old in enumerate(kept) if old in batch.odd},
-        [batch.places[at] for at in kept],
-        None if batch.priorities is None else [batch.priorities[at] for at in kept],
-        {name: [column[at] for at in kept] for name, column in batch.texts.items()},
+        batch.lines[kept],
+        batch.records,
+        batch.phones[kept],
+        {int(new[at]): row for at, row in batch.odd.items()},
+        batch.places,
+        batch.place[kept],
+        None if batch.priorities is None else batch.priorities[kept],
+        {name: column[kept] for name, column in batch.texts.items()},
         batch.variables,
     )

@@ -135,7 +135,10 @@ def _mapped(header: Sequence[str], mapping: Mapping[str, str]) -> dict[str, int]
         elif _key(wanted) and keys.count(_key(wanted)) == 1:
             index[name] = keys.index(_key(wanted))
         else:
-            raise LeadFileError(f"The file has no column {column!r}", f"Its columns are {listed(header)}")
+            raise LeadFileError(
+                f"The file has no column {column!r}",
+                f"Its columns are {listed(header)}; say which of them with --map {name}=COLUMN",
+            )
     return index
 
 

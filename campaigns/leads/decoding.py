@@ -6,6 +6,7 @@ The whole file is examined, never its head alone: the one accent that decides ma
 from __future__ import annotations
 
 import codecs
+import io
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,6 +29,8 @@ _NOT_TEXT = (
     (b"\x1f\x8b", "a gzip archive"),
     (b"%PDF", "a PDF"),
 )
+#: Characters of a file that are read together.
+PIECE = 3 * _CHUNK
 #: No line of a list is longer; a file of one endless line must not fill the memory.
 LONGEST_LINE = 4 << 20
 # Control characters that no list has, and how many of them, and which share, make a file binary. Not NUL and Ctrl-Z,
@@ -140,31 +143,41 @@ def check_encoding(name: str) -> str:
 
 def lines_of(path: Path, encoding: str) -> Iterator[str]:
     """The file's lines with their endings (LF, CRLF or CR), without NUL, Ctrl-Z and byte-order marks."""
-    with line_reader(path, encoding) as read:
-        while lines := read():
-            yield from lines
+    with text_reader(path, encoding) as read:
+        while text := read():
+            yield from split_lines(text)
+
+
+def split_lines(text: str) -> Iterator[str]:
+    """The lines of a text, with their endings."""
+    return iter(io.StringIO(text, newline=""))
 
 
 @contextmanager
-def line_reader(path: Path, encoding: str) -> Iterator[Callable[[], list[str]]]:
-    """`lines_of` by some megabytes: call what is given for the next lines, [] at the end."""
+def text_reader(path: Path, encoding: str) -> Iterator[Callable[[], str]]:
+    """`lines_of` by some megabytes: call what is given for the next whole lines together, "" at the end."""
     with path.open(encoding=encoding, errors="replace", newline="") as file:
-        first = True
+        kept, first = "", True
 
-        def read() -> list[str]:
-            nonlocal first
-            lines = file.readlines(2 * _CHUNK)
-            if not lines:
-                return lines
+        def read() -> str:
+            nonlocal kept, first
+            text = kept
+            while more := file.read(PIECE):
+                while more.endswith("\r") and (one := file.read(1)):  # half of a line break, perhaps
+                    more += one
+                text += more
+                if (end := 1 + max(text.rfind("\n"), text.rfind("\r"))) > 0:
+                    text, kept = text[:end], text[end:]
+                    break
+            else:
+                kept = ""
             if first:
-                lines[0] = lines[0].removeprefix("\ufeff")
-                first = False
-            text = "".join(lines)
-            if "\0" in text or "\x1a" in text:
-                lines = [line.replace("\0", "").replace("\x1a", "") for line in lines]
+                text, first = text.removeprefix("\ufeff"), False
+            for sign in "\0\x1a":
+                text = text.replace(sign, "")
             if not text.isascii() and not _is_text(text):
-                lines = [line.encode("utf-8", "replace").decode() for line in lines]
-            return lines
+                text = text.encode("utf-8", "replace").decode()
+            return text
 
         yield read
 

@@ -264,26 +264,26 @@ def _repeats(text: str) -> tuple[int, int, str]:
 
 # --- cells ---
 
-_WIDTH = 20
+#: Bytes that `clean_numbers` looks at: one more than such a cell has.
+WIDTH = 21
 _SEPARATORS = np.zeros(128, bool)
 _SEPARATORS[[ord(sign) for sign in "-. "]] = True
 
 
-def clean_numbers(cells: list[str]) -> npt.NDArray[np.int64]:
+def clean_numbers(cells: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
     """Cells written as North American numbers usually are -> 1 and ten digits, as an integer; 0 for all others.
 
-    Exactly the cells that `phones._CLEAN` matches, and without asking whether there is such a number.
+    cells: the first `WIDTH` bytes of each, zeros behind its end. Exactly the cells that `phones._CLEAN` matches, and
+    without asking whether there is such a number.
     """
-    text = np.array(cells, dtype=f"U{_WIDTH + 1}")
-    # A row of code points per cell, zeros to the right; whatever fills the last column was cut off.
-    codes = text.view(np.uint32).reshape(len(cells), _WIDTH + 1)
-    good = codes[:, _WIDTH] == 0
-    narrow = np.minimum(codes, 127).astype(np.uint8)
+    # Whatever fills the last column was cut off.
+    good = cells[:, WIDTH - 1] == 0
+    narrow = np.minimum(cells, 127)
     rows = np.arange(len(cells))
     at = np.zeros(len(cells), np.intp)
 
     def here() -> npt.NDArray[np.uint8]:
-        return narrow[rows, np.minimum(at, _WIDTH)]
+        return narrow[rows, np.minimum(at, WIDTH - 1)]
 
     def skip(which: npt.NDArray[np.bool_]) -> None:
         np.add(at, which, out=at, casting="unsafe")

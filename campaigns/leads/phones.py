@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
@@ -92,14 +91,20 @@ def is_region(code: str) -> bool:
     return code.upper() in phonenumbers.SUPPORTED_REGIONS
 
 
-def countries_of(numbers: Iterable[int]) -> Counter[str]:
+def countries_of(numbers: npt.NDArray[np.int64]) -> Counter[str]:
     """How many of these numbers (E.164 without the plus) belong to each country."""
+    import numpy as np
     import phonenumbers
 
-    found: Counter[str] = Counter()
-    for prefix, count in Counter(number // 10_000 for number in map(int, numbers)).items():
-        number = phonenumbers.parse(f"+{prefix}0000")
-        found[phonenumbers.region_code_for_number(number) or "?"] += count
+    found = Counter[str]()
+    prefixes, counts = np.unique(numbers // 10_000, return_counts=True)
+    for prefix, count in zip(prefixes.tolist(), counts.tolist(), strict=True):
+        text = f"{prefix}0000"
+        if text.startswith("1") and len(text) == 11:
+            country, _ = _assigned(text[1:])
+        else:
+            country = phonenumbers.region_code_for_number(phonenumbers.parse(f"+{text}"))
+        found[country or "?"] += count
     return found
 
 
@@ -377,7 +382,7 @@ def _short(digits: str) -> PhoneProblem:
 
 
 def _count_digits(text: str) -> int:
-    return sum(char.isdigit() for char in text)
+    return sum(map(str.isdigit, text))
 
 
 def _invalid(what: str, remedy: str) -> PhoneProblem:

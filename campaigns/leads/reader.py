@@ -13,9 +13,10 @@ from campaigns.leads.decoding import (
     LONGEST_LINE,
     check_encoding,
     check_lines,
-    line_reader,
     lines_of,
     recognise_encoding,
+    split_lines,
+    text_reader,
 )
 from campaigns.leads.layout import recognise_layout, unescaped, without_sep_line
 from campaigns.leads.phones import PhoneProblem, normalise_phone
@@ -152,20 +153,18 @@ class LeadFile:
         if by_columns is None:
             by_columns = self.size_bytes > _LONG
         try:
-            with line_reader(self._path, self.encoding) as read:
+            with text_reader(self._path, self.encoding) as read:
                 yield from self._batches(read, by_columns)
         except (OSError, UnicodeError) as error:
             raise _unreadable(self._path, error) from error
 
-    def _batches(self, read: Callable[[], list[str]], by_columns: bool) -> Iterator[LeadBatch]:
+    def _batches(self, read: Callable[[], str], by_columns: bool) -> Iterator[LeadBatch]:
         self._read_bytes = 0
-        first = list(without_sep_line(read()))
-        waiting = [first] if first else []
+        beginning = ["".join(without_sep_line(split_lines(read())))]
         width = len(self.header) + self._skipped_columns
         plain = PlainRows(
             self._region,
             self._index,
-            len(self.header),
             self._option_zone,
             self._variables,
             self._required,
@@ -173,16 +172,18 @@ class LeadFile:
             note=self._note_unread,
         )
 
-        def lines() -> list[str]:
-            found = waiting.pop() if waiting else read()
-            self._read_bytes += sum(map(len, found))  # of ASCII; a hint, for a progress bar
+        def text() -> str:
+            found = beginning.pop() if beginning else ""
+            found = found or read()
+            self._read_bytes += len(found)  # of ASCII; a hint, for a progress bar
             return found
 
         endless = _EndlessCell(width)
-        for records in batches_of(lines, self.delimiter, width):
+        for records in batches_of(text, self.delimiter, width):
             if records.broken or endless.open:
-                for at, cells in enumerate(records.cells):
-                    endless.watch(records.first + at, cells, at in records.broken)
+                for line in range(records.first, records.first + len(records)):
+                    if endless.open or line in records.broken:
+                        endless.watch(line, records.cells(line), line in records.broken)
             yield plain.batch(records, self._header_line, self._row)
 
     def reject(self, row: LeadRow, code: RowCode, first_line: int = 0) -> RejectedRow:

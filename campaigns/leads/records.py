@@ -2,23 +2,30 @@
 
 `csv.reader` reads on inside an opened quotation mark until the next one, wherever that is. So the lines each
 record took are kept until it is judged; if it swallowed rows, its first line alone is given up and the rest
-is read again. That care is slow. Lines of which each gave a record of its own, which is easily seen, need none of it.
+is read again. That care is slow. Lines of which each is a record of its own, which `scan` sees, need none of it.
 """
 
 from __future__ import annotations
 
 import csv
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from campaigns.leads.scan import Scanned
 
 _SUSPICIOUS_LINES = 20  # a note in a cell is seldom longer: look whether it swallowed rows
 _MOST_LINES = 200
 _MOST_CHARS = 131_072
-# Lines that are read together, and how many are tried again where one of them is not a record of its own.
-_TOGETHER = 20_000
-_FEWER = 32
+#: Lines that are judged together.
+_TOGETHER = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +39,28 @@ class Record:
 
 @dataclass(slots=True)
 class RecordBatch:
-    """Records with consecutive numbers from `first`; `broken` are the positions of those whose quoting is broken."""
+    """Records with consecutive numbers from `first`.
+
+    lines: of each record its line in `scanned`, -1 for one that was read by itself. own: the cells of those, by their
+    number. broken: the numbers of those whose quoting is broken.
+    """
 
     first: int
-    cells: list[list[str]]
-    broken: set[int] = field(default_factory=set)
+    scanned: Scanned
+    lines: npt.NDArray[np.int64]
+    own: dict[int, list[str]]
+    broken: set[int]
+    delimiter: str
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def cells(self, number: int) -> list[str]:
+        """The cells of one record, [] of a blank line."""
+        if (own := self.own.get(number)) is not None:
+            return own
+        line = self.scanned.line(int(self.lines[number - self.first]))
+        return next(csv.reader((line,), delimiter=self.delimiter), [])
 
 
 class _EnoughRead(Exception):
@@ -101,77 +125,79 @@ def records_of(lines: Iterable[str], delimiter: str, width: int = 0) -> Iterator
     return _carefully(_Feed(lines), delimiter, width, 1, lambda: False)
 
 
-def batches_of(read: Callable[[], Sequence[str]], delimiter: str, width: int) -> Iterator[RecordBatch]:
-    """The same records as those of `records_of`, many at once. `read` gives some lines at a time, none at the end."""
-    lines = _Lines(read)
-    number = 1
-    while lines.fill():
-        waiting = lines.ahead(_TOGETHER)
-        cells = _one_each(waiting, delimiter)
-        if cells is not None:
-            lines.skip(len(waiting))
-            yield RecordBatch(number, cells)
-            number += len(cells)
-            continue
-        batch = RecordBatch(number, [])
-        until = lines.taken + len(waiting)
-        while lines.taken < until and lines.fill():
-            waiting = lines.ahead(_FEWER)
-            cells = _one_each(waiting, delimiter)
-            if cells is not None:
-                lines.skip(len(waiting))
-                batch.cells += cells
-                continue
-            feed = _Feed(lines)
-            enough = partial(_beyond, lines, lines.taken + len(waiting), feed)
-            for record in _carefully(feed, delimiter, width, number + len(batch.cells), enough):
-                if record.broken:
-                    batch.broken.add(len(batch.cells))
-                batch.cells.append(record.cells)
-        yield batch
-        number += len(batch.cells)
+def batches_of(read: Callable[[], str], delimiter: str, width: int) -> Iterator[RecordBatch]:
+    """The same records as those of `records_of`, many at once. read: some whole lines at a time, "" at the end.
+
+    The next lines are read and scanned in a thread, which mostly needs no lock of Python's.
+    """
+    from campaigns.leads.scan import Scanned
+
+    with ThreadPoolExecutor(1, thread_name_prefix="scanning") as ahead:
+        lines = _Lines(partial(ahead.submit, lambda: Scanned(read(), delimiter, width)))
+        number = 1
+        while lines.fill():
+            batch = _next_batch(lines, number, delimiter, width)
+            yield batch
+            number += len(batch)
 
 
-def _one_each(lines: Sequence[str], delimiter: str) -> list[list[str]] | None:
-    """The cells of every line, if each is a record of its own; None if any is not, or cannot be told to be one."""
-    try:
-        cells = list(csv.reader(lines, delimiter=delimiter))
-        if len(cells) != len(lines):
-            return None
-        if '"' in lines[-1]:
-            # Its quotation mark may be open still, and the record go on in the next line.
-            next(csv.reader(lines[-1:], delimiter=delimiter, strict=True))
-    except csv.Error:
-        return None
-    return cells
+def _next_batch(lines: _Lines, number: int, delimiter: str, width: int) -> RecordBatch:
+    """The records from the next line on, numbered from `number`."""
+    import numpy as np
 
-
-def _beyond(lines: _Lines, count: int, feed: _Feed) -> bool:
-    """Whether so many lines were taken, and none of them is to be read again."""
-    return lines.taken >= count and feed.clear
+    scanned, stop = lines.scanned, min(lines.at + _TOGETHER, len(lines.scanned.starts))
+    own: dict[int, list[str]] = {}
+    broken: set[int] = set()
+    found: list[npt.NDArray[np.int64]] = []
+    count = 0
+    doubtful = np.flatnonzero(~scanned.whole[lines.at : stop]) + lines.at
+    while lines.scanned is scanned and lines.at < stop:
+        place = int(np.searchsorted(doubtful, lines.at))
+        until = int(doubtful[place]) if place < len(doubtful) else stop
+        found.append(np.arange(lines.at, until))
+        count += until - lines.at
+        lines.skip(until - lines.at)
+        if until == stop:
+            break
+        feed = _Feed(lines)
+        enough = partial(lines.whole_again, feed)
+        for record in _carefully(feed, delimiter, width, number + count, enough):
+            if record.broken:
+                broken.add(record.line)
+            own[record.line] = record.cells
+            found.append(np.full(1, -1))
+            count += 1
+    return RecordBatch(number, scanned, np.concatenate(found), own, broken, delimiter)
 
 
 class _Lines:
-    """Lines that are looked at before they are taken, and counted."""
+    """Lines that are looked at before they are taken.
 
-    def __init__(self, read: Callable[[], Sequence[str]]) -> None:
-        self._read = read
-        self._lines: Sequence[str] = ()
-        self._at = 0
-        self.taken = 0
+    Attributes:
+        scanned: some of them.
+        at: the next of those.
+    """
+
+    def __init__(self, scan: Callable[[], Future[Scanned]]) -> None:
+        """scan: begins to read and scan the next lines; there are none in the last of them."""
+        self._scan = scan
+        self.scanned, self._next = scan().result(), scan()
+        self.at = 0
 
     def fill(self) -> bool:
         """Whether there are more lines; now there are some ahead."""
-        if self._at == len(self._lines):
-            self._lines, self._at = self._read(), 0
-        return self._at < len(self._lines)
-
-    def ahead(self, most: int) -> Sequence[str]:
-        return self._lines[self._at : self._at + most]
+        if self.at == len(self.scanned.starts) > 0:
+            self.scanned, self.at = self._next.result(), 0
+            if len(self.scanned.starts):
+                self._next = self._scan()
+        return self.at < len(self.scanned.starts)
 
     def skip(self, count: int) -> None:
-        self._at += count
-        self.taken += count
+        self.at += count
+
+    def whole_again(self, feed: _Feed) -> bool:
+        """Whether no line is to be read again, and the next one is a record of its own."""
+        return feed.clear and self.fill() and bool(self.scanned.whole[self.at])
 
     def __iter__(self) -> Iterator[str]:
         return self
@@ -180,7 +206,7 @@ class _Lines:
         if not self.fill():
             raise StopIteration
         self.skip(1)
-        return self._lines[self._at - 1]
+        return self.scanned.line(self.at - 1)
 
 
 def _carefully(

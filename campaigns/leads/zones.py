@@ -134,9 +134,28 @@ def _place(prefix: str, timezone: str, zip_code: str, state: str, country: str, 
         unread = _unread(zip_code, state)
         if unread:
             places.add(written or next((place.partition("-")[0] for place in sorted(places)), "US"))
-    jurisdictions = tuple(sorted(places))
-    found = _zones(prefix, timezone, by_zip, zip_zones, region, option, homes, military)
-    return Place(*found[:2], jurisdictions, found[2], unread)
+
+    def found() -> tuple[tuple[str, ...], str, str]:
+        """(zones, their source, why there are none): what the first evidence says."""
+        if timezone:
+            zone = zone_named(timezone)
+            return ((zone,), "column", "") if zone else ((), "", f"{timezone!r} is no time zone")
+        if military:
+            return (), "", "the address is military mail, whose reader may be anywhere"
+        if zip_zones:
+            if region is None or region in by_zip:
+                return zip_zones, "zip", ""
+            return tuple(sorted({*zip_zones, *region.zones})), "zip", ""
+        if region is not None:
+            return tuple(sorted(region.zones)), "state", ""
+        if option:
+            zone = zone_named(option)
+            return ((zone,), "option", "") if zone else ((), "", "")
+        zones = _zones_of_prefix(prefix) or _zones_in(homes)
+        return (zones, "number", "") if zones else ((), "", "the time zone of the number is unknown")
+
+    zones, source, problem = found()
+    return Place(zones, source, tuple(sorted(places)), problem, unread)
 
 
 def _unread(zip_code: str, state: str) -> str:
@@ -145,35 +164,6 @@ def _unread(zip_code: str, state: str) -> str:
         if text.strip("0 ").lower() not in _NOTHING:
             return f"{name} {text.strip()!r}"
     return ""
-
-
-def _zones(
-    prefix: str,
-    timezone: str,
-    by_zip: tuple[Region, ...],
-    zip_zones: tuple[str, ...],
-    region: Region | None,
-    option: str,
-    homes: tuple[Region, ...],
-    military: bool,
-) -> tuple[tuple[str, ...], str, str]:
-    """(zones, their source, why there are none): what the first evidence says."""
-    if timezone:
-        zone = zone_named(timezone)
-        return ((zone,), "column", "") if zone else ((), "", f"{timezone!r} is no time zone")
-    if military:
-        return (), "", "the address is military mail, whose reader may be anywhere"
-    if zip_zones:
-        if region is None or region in by_zip:
-            return zip_zones, "zip", ""
-        return tuple(sorted({*zip_zones, *region.zones})), "zip", ""
-    if region is not None:
-        return tuple(sorted(region.zones)), "state", ""
-    if option:
-        zone = zone_named(option)
-        return ((zone,), "option", "") if zone else ((), "", "")
-    zones = _zones_of_prefix(prefix) or _zones_in(homes)
-    return (zones, "number", "") if zones else ((), "", "the time zone of the number is unknown")
 
 
 def _homes(prefix: str) -> tuple[tuple[Region, ...], tuple[str, ...]]:

@@ -2,91 +2,33 @@
 
 from __future__ import annotations
 
-import gc
 import hashlib
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
-from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from campaigns.compliance import Rules, may_call, remedy_for, rules_for
-from campaigns.domain.clock import to_ms
-from campaigns.domain.entities import Callee, Campaign, NewLead, Refused
+from campaigns.compliance import rules_for
+from campaigns.domain.entities import Campaign
 from campaigns.domain.errors import CampaignsError
-from campaigns.domain.pacing import Segment
-from campaigns.domain.states import CampaignState, LeadState
+from campaigns.domain.states import CampaignState
 from campaigns.leads import (
-    LeadBatch,
-    LeadFile,
-    LeadFileError,
-    LeadRow,
     ReadOptions,
     RejectedRow,
     RowCode,
-    SeenPhones,
-    countries_of,
     open_lead_file,
     plain_file,
     rejects_file,
     write_rejects,
 )
+from campaigns.services.sorting import ImportSummary, Sorting
 from campaigns.services.suppressions import stale_lists
-from campaigns.store import ImportWriter, Reject, Store
+from campaigns.store import ImportWriter, Store
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-#: Leads that a preview shows.
-_SHOWN = 5
-_PRIORITY = 5
-
-
-@dataclass(slots=True)
-class ImportSummary:
-    """rows = accepted + rejected + duplicates + suppressed + held; by_code counts all but the accepted.
-
-    file_id: 0 for a dry run. again: the identical file had been imported before, and nothing was done. mended: accepted
-    rows that freed a lead that was held, instead of making a new one. columns: FIELD -> column. format: how the file
-    was read. first: some leads as they would be dialed. zones, countries: leads by where they are;
-    the countries for a dry run only.
-    """
-
-    file: str
-    rows: int = 0
-    accepted: int = 0
-    rejected: int = 0
-    duplicates: int = 0
-    suppressed: int = 0
-    held: int = 0
-    by_code: Counter[str] = field(default_factory=Counter)
-    warnings: tuple[str, ...] = ()
-    file_id: int = 0
-    again: bool = False
-    mended: int = 0
-    header: tuple[str, ...] = ()
-    columns: dict[str, str] = field(default_factory=dict)
-    variables: tuple[str, ...] = ()
-    format: dict[str, str] = field(default_factory=dict)
-    first: list[NewLead] = field(default_factory=list)
-    zones: Counter[str] = field(default_factory=Counter)
-    countries: Counter[str] = field(default_factory=Counter)
-
-    def counts(self) -> dict[str, object]:
-        """The contract of `campaigns import --json`."""
-        return {
-            "rows": self.rows,
-            "accepted": self.accepted,
-            "rejected": self.rejected,
-            "duplicates": self.duplicates,
-            "suppressed": self.suppressed,
-            "held": self.held,
-            "by_code": dict(sorted(self.by_code.items())),
-        }
+    pass
 
 
 def import_file(
@@ -135,7 +77,7 @@ def import_file(
         summary.variables = tuple(file.header[at] for at in file.variables)
         summary.format = {"encoding": file.encoding, "delimiter": file.delimiter, "region": options.region}
         store.suppressions.expire(now)
-        sorting = _Sorting(file, rules_for(options.profile, options.windows), now, summary, dry_run)
+        sorting = Sorting(file, rules_for(options.profile, options.windows), now, summary, dry_run)
         with (
             _rejects(rejects_to, file.header) as refuse,
             _writer(store, campaign, now, dry_run, moving) as writer,
@@ -183,239 +125,6 @@ def _rejects(path: Path | None, header: Sequence[str]) -> Iterator[Callable[[lis
     else:
         with rejects_file(path, header) as write:
             yield write
-
-
-class _Sorting:
-    """Decides what becomes of each row: suppression first, then duplicates, then holds."""
-
-    def __init__(
-        self, file: LeadFile, rules: Rules, now: datetime, summary: ImportSummary, countries: bool
-    ) -> None:
-        self._count_countries = countries
-        self._file = file
-        self._rules = rules
-        self._now = now
-        self._now_ms = to_ms(now)
-        self._summary = summary
-        self._seen = SeenPhones()
-        self._holds: dict[Callee, tuple[str, str] | None] = {}
-
-    def read(
-        self,
-        writer: ImportWriter,
-        refuse: Callable[[list[RejectedRow]], object],
-        progress: Callable[[int, float], None],
-    ) -> None:
-        # Rows are lists of texts, and many: looking for cycles among them takes a fifth of the time.
-        collecting = gc.isenabled()
-        gc.disable()
-        try:
-            for batch in self._file.batches():
-                self._batch(writer, batch, refuse)
-                progress(self._summary.rows, self._file.share_read)
-        finally:
-            if collecting:
-                gc.enable()
-        if self._summary.rows == 0:
-            raise LeadFileError("The file has no rows", "Export the list again, with at least one lead")
-
-    def _batch(
-        self, writer: ImportWriter, batch: LeadBatch, refuse: Callable[[list[RejectedRow]], object]
-    ) -> None:
-        import numpy as np
-
-        numbers = np.unique(batch.phones[batch.phones > 0]).tolist()
-        suppressed = writer.suppressed(numbers)
-        known, mendable = writer.known(numbers)
-        lines = np.array(batch.lines, np.int64)
-        first = self._seen.first_lines(batch.phones, lines)
-        listed = _among(batch.phones, suppressed)
-        taken = _among(batch.phones, known)
-        usual = (batch.phones > 0) & ~listed & ~taken & (first == 0)
-        usual[list(batch.odd)] = False
-        names, places = self._place_names(batch, usual)
-        kept = usual.copy()
-        fresh: list[NewLead] = []
-        mended: list[tuple[int, NewLead]] = []
-        refused: list[RejectedRow] = []
-        for at in np.flatnonzero(~usual).tolist():
-            row = batch.row(at)
-            facts = _Facts(
-                int(first[at]), bool(listed[at]), bool(taken[at]), mendable.get(int(batch.phones[at]))
-            )
-            bucket, code, sorted_row = self._sort(row, facts)
-            self._count(bucket, code)
-            if isinstance(sorted_row, RejectedRow):
-                refused.append(sorted_row)
-                continue
-            kept[at] = True
-            if facts.mends is not None and taken[at]:
-                mended.append((facts.mends, sorted_row))
-            else:
-                fresh.append(sorted_row)
-        plain = int(usual.sum())
-        self._summary.rows += plain
-        self._summary.accepted += plain
-        self._summary.mended += len(mended)
-        self._preview(batch, usual, names, fresh)
-        writer.add_rows(list(compress(batch.lines, kept)), list(compress(batch.cells, kept)))
-        self._add_usual(writer, batch, usual, names, places)
-        writer.add_leads(fresh, with_rows=False)
-        writer.mend(mended)
-        writer.add_rejects(
-            [Reject(r.line, r.code.value, r.message, r.column, r.value, r.cells) for r in refused]
-        )
-        refuse(refused)
-
-    def _place_names(self, batch: LeadBatch, usual: npt.NDArray[np.bool_]) -> tuple[list[str], list[str]]:
-        """(zones, jurisdictions) of every plain row, as they are kept; whoever may never be rung is not usual."""
-        names: dict[int, tuple[str, str]] = {}
-        closed: set[int] = set()
-        for key, place in {id(place): place for place in batch.places}.items():
-            names[key] = "|".join(place.zones), "|".join(place.jurisdictions)
-            if place.zones and self._never(Callee(place.zones, place.jurisdictions)) is not None:
-                closed.add(key)
-        if closed:
-            usual[[at for at, place in enumerate(batch.places) if id(place) in closed]] = False
-        found = [names[id(place)] for place in batch.places]
-        return [zones for zones, _ in found], [places for _, places in found]
-
-    def _add_usual(
-        self,
-        writer: ImportWriter,
-        batch: LeadBatch,
-        usual: npt.NDArray[np.bool_],
-        names: Sequence[str],
-        places: Sequence[str],
-    ) -> None:
-        size = len(batch.lines)
-        columns: dict[str, Sequence[object]] = {
-            "line": batch.lines,
-            "phone": batch.phones.tolist(),
-            "zones": names,
-            "jurisdictions": places,
-            "priority": batch.priorities or [_PRIORITY] * size,
-            "next_attempt_at": [self._now_ms] * size,
-            "zone_source": [place.source for place in batch.places],
-        }
-        for name, texts in batch.texts.items():
-            columns["state_given" if name == "state" else name] = texts
-        if usual.all():
-            rows = list(zip(*columns.values(), strict=True))
-        else:
-            rows = list(compress(zip(*columns.values(), strict=True), usual))
-        priorities = batch.priorities or [_PRIORITY] * size
-        segments = set(map(Segment._make, set(compress(zip(names, places, priorities, strict=True), usual))))
-        writer.add_columns(tuple(columns), rows, segments)
-
-    def _preview(
-        self, batch: LeadBatch, usual: npt.NDArray[np.bool_], names: Sequence[str], fresh: Sequence[NewLead]
-    ) -> None:
-        summary = self._summary
-        summary.zones.update(compress(names, usual))
-        summary.zones.update(lead.zones for lead in fresh)
-        if self._count_countries:
-            summary.countries.update(countries_of(batch.phones[usual]))
-            summary.countries.update(countries_of([int(lead.phone) for lead in fresh]))
-        if len(summary.first) < _SHOWN:
-            found = list(fresh[:_SHOWN])
-            for at in usual.nonzero()[0][:_SHOWN].tolist():
-                row = batch.row(at)
-                assert isinstance(row, LeadRow)
-                found.append(self._lead(row, LeadState.PENDING, None))
-            summary.first = sorted([*summary.first, *found], key=lambda lead: lead.line)[:_SHOWN]
-
-    def _count(self, bucket: str, code: str | None) -> None:
-        summary = self._summary
-        summary.rows += 1
-        setattr(summary, bucket, getattr(summary, bucket) + 1)
-        if code is not None:
-            summary.by_code[code] += 1
-
-    def _sort(
-        self, row: LeadRow | RejectedRow, facts: _Facts
-    ) -> tuple[str, str | None, NewLead | RejectedRow]:
-        """(bucket of the summary, code, what is written)."""
-        if isinstance(row, RejectedRow):
-            return "rejected", row.code.value, row
-        if facts.suppressed:
-            # One lead carries the number; its repetitions are accounted for among the rejects.
-            if not facts.first and not facts.known:
-                return "suppressed", RowCode.SUPPRESSED.value, self._lead(row, LeadState.SUPPRESSED, None)
-            return "suppressed", RowCode.SUPPRESSED.value, self._file.reject(row, RowCode.SUPPRESSED)
-        if facts.first:
-            code = RowCode.DUPLICATE_IN_FILE
-            return "duplicates", code.value, self._file.reject(row, code, facts.first)
-        hold = self._hold(row)
-        if facts.known and (facts.mends is None or hold is not None):
-            code = RowCode.DUPLICATE_IN_CAMPAIGN
-            return "duplicates", code.value, self._file.reject(row, code)
-        if hold is not None:
-            return "held", hold[0], self._lead(row, LeadState.HELD, hold)
-        return "accepted", None, self._lead(row, LeadState.PENDING, None)
-
-    def _hold(self, row: LeadRow) -> tuple[str, str] | None:
-        if row.held is not None and row.held.code is not RowCode.UNKNOWN_TIMEZONE:
-            return row.held.code.value, row.held.message
-        never = self._never(Callee(row.zones, row.jurisdictions))
-        if never is not None and row.held is not None and never[0] == RowCode.UNKNOWN_TIMEZONE:
-            return row.held.code.value, row.held.message
-        return never
-
-    def _never(self, callee: Callee) -> tuple[str, str] | None:
-        """Why nobody may ever ring such a lead, and what to do: not a question of when."""
-        if callee not in self._holds:
-            answer = may_call(callee, self._now, self._rules, (), False)
-            hold = None
-            if isinstance(answer, Refused) and answer.next_at is None:
-                hold = answer.code, remedy_for(answer)
-            self._holds[callee] = hold
-        return self._holds[callee]
-
-    def _lead(self, row: LeadRow, state: LeadState, hold: tuple[str, str] | None) -> NewLead:
-        return NewLead(
-            line=row.line,
-            phone=row.phone,
-            zones="|".join(row.zones),
-            zone_source=row.zone_source,
-            jurisdictions="|".join(row.jurisdictions),
-            priority=row.priority,
-            next_attempt_at=max(self._now, row.call_after) if row.call_after else self._now,
-            state=state,
-            hold=hold,
-            external_id=row.external_id,
-            agent_id=row.agent_id,
-            agent_version=row.agent_version,
-            extension=row.extension,
-            consent=row.consent,
-            zip=row.zip,
-            state_given=row.state,
-            ignore_e164=row.ignore_e164,
-            metadata=row.metadata,
-            sip_headers=row.sip_headers,
-            cells=row.cells,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _Facts:
-    """Of a number: the line that had it first (0 = this one), and what the database knows.
-
-    mends: the held lead that this row frees, if it is good.
-    """
-
-    first: int
-    suppressed: bool
-    known: bool
-    mends: int | None
-
-
-def _among(phones: npt.NDArray[np.int64], found: Sequence[int]) -> npt.NDArray[np.bool_]:
-    import numpy as np
-
-    if not found:
-        return np.zeros(len(phones), bool)
-    return np.isin(phones, np.array(found, np.int64))
 
 
 def _finish_others(store: Store) -> Iterator[str]:

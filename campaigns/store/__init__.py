@@ -11,6 +11,7 @@ from campaigns.store.database import Database, StoreError, Unavailable
 from campaigns.store.evidence_rows import EvidenceRows, RecordedBlackout
 from campaigns.store.halt_rows import HaltRows, LeftAtRetell, Unwanted
 from campaigns.store.import_rows import ImportedFile, ImportRows, ImportWriter, Reject
+from campaigns.store.import_sinks import PlainLeads
 from campaigns.store.job_rows import JobRows
 from campaigns.store.listing_rows import ATTEMPT_ORDERS, LEAD_ORDERS, ListingRows, LiveCall, Page
 from campaigns.store.number_rows import KnownNumber, NumberRows, as_known
@@ -87,6 +88,7 @@ __all__ = [
     "LiveCall",
     "Load",
     "Page",
+    "PlainLeads",
     "RecordedBlackout",
     "Reject",
     "Remains",

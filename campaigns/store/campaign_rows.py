@@ -22,7 +22,7 @@ from campaigns.domain.states import (
 )
 from campaigns.store.database import Database
 from campaigns.store.events import Event, real_ms, record
-from campaigns.store.schema import attempts, campaigns, events, files, leads, segments, workspaces
+from campaigns.store.schema import attempts, campaigns, events, files, in_state, leads, segments, workspaces
 
 #: States in which a campaign's end does something.
 _ENDS = (CampaignState.RUNNING, CampaignState.PAUSED, CampaignState.SCHEDULED)
@@ -236,7 +236,7 @@ class CampaignRows:
             )
             moved = connection.execute(
                 sa.update(leads)
-                .where(leads.c.campaign_id == campaign_id, leads.c.state == LeadState.PENDING)
+                .where(leads.c.campaign_id == campaign_id, in_state(LeadState.PENDING))
                 .values(state=LeadState.EXPIRED)
             )
         return moved.rowcount
@@ -352,13 +352,11 @@ class CampaignRows:
 
         After its end, a paused or scheduled campaign completes as well.
         """
-        unfinished = (
-            sa.select(leads.c.id)
-            .where(
-                leads.c.campaign_id == campaign_id,
-                leads.c.state.in_((LeadState.PENDING, LeadState.IN_FLIGHT)),
+        unfinished = sa.or_(
+            *(
+                sa.select(leads.c.id).where(leads.c.campaign_id == campaign_id, in_state(state)).exists()
+                for state in (LeadState.PENDING, LeadState.IN_FLIGHT)
             )
-            .exists()
         )
         # More leads are on their way in.
         moving = (

@@ -233,14 +233,18 @@ class Database:
         """The version of the schema; an open store always has that of the program."""
         return schema.HEAD_REVISION
 
-    def checkpoint(self) -> None:
-        """Fold SQLite's write-ahead log back, so that it does not grow without end."""
-        if self.is_sqlite:
-            connection = self.engine.raw_connection()
-            try:
-                connection.cursor().execute("PRAGMA wal_checkpoint(PASSIVE)").close()
-            finally:
-                connection.close()
+    def checkpoint(self) -> int:
+        """Fold SQLite's write-ahead log back, so that it does not grow without end. Returns its length in pages."""
+        if not self.is_sqlite:
+            return 0
+        connection = self.engine.raw_connection()
+        try:
+            cursor = connection.cursor()
+            _, pages, _ = cursor.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            cursor.close()
+            return int(pages)
+        finally:
+            connection.close()
 
     def trouble(self, patience: float = 0.5) -> str | None:
         """Why nothing can be written at this moment, or None. patience: real seconds to wait for other writers."""

@@ -10,9 +10,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from campaigns.domain.clock import from_ms, to_ms
-from campaigns.domain.states import AttemptState
+from campaigns.domain.states import AttemptState, LeadState
 from campaigns.store.database import Database
-from campaigns.store.schema import attempts, campaigns, events, files, is_open, leads
+from campaigns.store.schema import attempts, campaigns, events, files, in_state, is_open, leads
 
 _FETCHED = 500
 
@@ -94,7 +94,9 @@ class ListingRows:
             .join(files, files.c.id == leads.c.file_id)
             .where(leads.c.campaign_id == campaign_id)
         )
-        wanted = {leads.c.state: state, leads.c.outcome: outcome, leads.c.hold_code: hold_code,
+        if state is not None:
+            query = query.where(in_state(LeadState(state)))
+        wanted = {leads.c.outcome: outcome, leads.c.hold_code: hold_code,
                   leads.c.phone: phone, files.c.name: file}  # fmt: skip
         query = query.where(*(column == value for column, value in wanted.items() if value is not None))
         if zone is not None:

@@ -22,6 +22,7 @@ from campaigns.store.schema import (
     events,
     file_rows,
     files,
+    in_state,
     is_open,
     leads,
     rejects,
@@ -34,10 +35,6 @@ _BLOCK = (
     .order_by(file_rows.c.first_line.desc())
     .limit(1)
 )
-
-# Word for word the conditions of the partial indexes, without bound values: SQLite uses them only so.
-_PENDING = sa.text("leads.state = 'pending'")
-_HELD = sa.text("leads.state = 'held'")
 
 
 #: Of a settled call; what is not known is 0. contact, successful: 1 or 0. Times in business ms; zones and file_id are
@@ -141,16 +138,6 @@ class ReportRows:
         with self._db.read() as connection:
             return dict(connection.execute(query).all())
 
-    def due(self, campaign_id: str, now: datetime) -> int:
-        """Pending leads whose time has come, whatever their windows say."""
-        query = sa.select(sa.func.count()).where(
-            leads.c.campaign_id == campaign_id,
-            leads.c.state == LeadState.PENDING,
-            leads.c.next_attempt_at <= to_ms(now),
-        )
-        with self._db.read() as connection:
-            return int(connection.execute(query).scalar() or 0)
-
     def earliest_pending(self, campaign_id: str) -> list[tuple[Callee, datetime]]:
         """(callee, earliest next attempt) of the pending leads, one for those that are alike.
 
@@ -163,7 +150,7 @@ class ReportRows:
                 leads.c.zones == segments.c.zones,
                 leads.c.jurisdictions == segments.c.jurisdictions,
                 leads.c.priority == segments.c.priority,
-                _PENDING,
+                in_state(LeadState.PENDING),
             )
             .scalar_subquery()
         )
@@ -184,7 +171,7 @@ class ReportRows:
             sa.select(
                 leads.c.zones, leads.c.jurisdictions, sa.func.min(leads.c.next_attempt_at), sa.func.count()
             )
-            .where(leads.c.campaign_id == campaign_id, _PENDING)
+            .where(leads.c.campaign_id == campaign_id, in_state(LeadState.PENDING))
             .group_by(leads.c.zones, leads.c.jurisdictions)
         )
         with self._db.read() as connection:
@@ -202,7 +189,7 @@ class ReportRows:
             sa.select(
                 leads.c.zones, leads.c.jurisdictions, steps, sa.func.count(), sa.func.sum(leads.c.attempts)
             )
-            .where(leads.c.campaign_id == campaign_id, _PENDING)
+            .where(leads.c.campaign_id == campaign_id, in_state(LeadState.PENDING))
             .group_by(leads.c.zones, leads.c.jurisdictions, steps)
         )
         with self._db.read() as connection:
@@ -239,7 +226,7 @@ class ReportRows:
         """(code, remedy, leads) of what waits for a person."""
         query = (
             sa.select(leads.c.hold_code, leads.c.hold_remedy, sa.func.count())
-            .where(leads.c.campaign_id == campaign_id, _HELD)
+            .where(leads.c.campaign_id == campaign_id, in_state(LeadState.HELD))
             .group_by(leads.c.hold_code, leads.c.hold_remedy)
             .order_by(leads.c.hold_code)
         )
@@ -284,7 +271,7 @@ class ReportRows:
             .order_by(leads.c.file_id, leads.c.line, leads.c.id)
         )
         if state is not None:
-            query = query.where(leads.c.state == state)
+            query = query.where(in_state(LeadState(state)))
         with self._db.read() as connection:
             block: Mapping[int, list[str]] = {}
             block_of = None

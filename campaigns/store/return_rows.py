@@ -12,7 +12,7 @@ from campaigns.domain.pacing import Segment
 from campaigns.domain.states import UNRESOLVED_CODE, LeadState
 from campaigns.store.database import Database
 from campaigns.store.events import Event, real_ms, record
-from campaigns.store.schema import events, leads
+from campaigns.store.schema import events, in_state, leads
 
 
 class ReturnRows:
@@ -27,7 +27,7 @@ class ReturnRows:
         at = to_ms(now)
         held = (
             leads.c.campaign_id == campaign_id,
-            leads.c.state == LeadState.HELD,
+            in_state(LeadState.HELD),
             leads.c.hold_code == code,
             leads.c.hold_code != UNRESOLVED_CODE,
         )

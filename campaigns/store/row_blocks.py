@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import zlib
-from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
@@ -15,24 +16,25 @@ from campaigns.domain.cells import text_of
 ROWS = 128
 
 
-def pack(lines: Sequence[int], cells: Sequence[Sequence[str]]) -> bytes:
-    """One block of rows: their ascending line numbers, and their cells."""
-    return zlib.compress(orjson.dumps([lines, cells]), 1)
+def pack(lines: Sequence[int], rows: Sequence[bytes], delimiter: str) -> bytes:
+    """One block of rows: their ascending line numbers, and the rows as lines of CSV (`domain.cells.csv_line`)."""
+    return zlib.compress(b"\n".join((orjson.dumps([delimiter, lines]), *rows)), 1)
 
 
 def unpack(block: bytes) -> Mapping[int, list[str]]:
     """Line -> cells, for every row of a block."""
-    lines, cells = orjson.loads(zlib.decompress(block))
-    return dict(zip(lines, cells, strict=True))
+    head, _, text = zlib.decompress(block).partition(b"\n")
+    first, second = orjson.loads(head)
+    if isinstance(first, str):
+        rows = csv.reader(io.StringIO(text.decode(), newline=""), delimiter=first)
+        return dict(zip(second, rows, strict=True))
+    # Imported before rows were kept as they had been written.
+    return dict(zip(first, second, strict=True))
 
 
 def cells_of(block: bytes | None, line: int) -> list[str]:
     """The cells of one row; [] if the block does not have it."""
-    if block is None:
-        return []
-    lines, cells = orjson.loads(zlib.decompress(block))
-    at = bisect_left(lines, line)
-    return list(cells[at]) if at < len(lines) and lines[at] == line else []
+    return [] if block is None else unpack(block).get(line, [])
 
 
 @lru_cache(maxsize=64)

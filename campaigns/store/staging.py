@@ -1,7 +1,6 @@
-"""SQLite has one writer: a file's rows wait beside the database, and move in by short turns once all of them are there.
+"""SQLite has one writer: a file's rows wait beside the database, and move in (`arrival`) once all of them are there.
 
-Until the decision, one transaction that enters the file, nothing of it is in the database. From then on all of it is:
-whoever finds a file that has not moved in to the end (its importer was killed) finishes it.
+Until the decision, one transaction that enters the file, nothing of it is in the database. From then on all of it is.
 """
 
 from __future__ import annotations
@@ -10,21 +9,25 @@ import fcntl
 import os
 import sqlite3
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import sqlalchemy as sa
 
 from campaigns.store.database import Database, StoreError
 from campaigns.store.schema import files
 
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
 #: What a lead is when its row says nothing else; a staged row leaves out what is so.
 DEFAULTS: Mapping[str, object] = {
+    "priority": 5,
     "state": "pending",
     "zone_source": "number",
     "hold_code": None,
@@ -40,41 +43,40 @@ DEFAULTS: Mapping[str, object] = {
     "metadata": "{}",
     "sip_headers": "{}",
 }
-ALWAYS = ("line", "phone", "zones", "jurisdictions", "priority", "next_attempt_at")
+#: What a plain lead may say.
+TEXTS = ("external_id", "agent_id", "agent_version", "consent", "zip", "state_given")
+ALWAYS = ("line", "phone", "zones", "jurisdictions", "next_attempt_at")
 LEAD_COLUMNS = (*ALWAYS, *DEFAULTS)
 REJECT_COLUMNS = ("line", "code", "message", "column_name", "value", "cells")
 BLOCK_COLUMNS = ("first_line", "rows")
 #: A held lead whose row came again, mended: what it becomes.
 MEND_COLUMNS = ("lead_id", *LEAD_COLUMNS)
+#: Most leads of most lists are pending, due at once, and say little: their line is in their key, their place a number.
+PLAIN_COLUMNS = ("phone", "place", "priority", *TEXTS)
+PLACE_COLUMNS = ("zones", "jurisdictions", "zone_source")
 #: In the order in which they move: whoever finds a lead finds its row too.
-_TABLES = {
+TABLES = {
     "file_rows": BLOCK_COLUMNS,
     "rejects": REJECT_COLUMNS,
+    "plain": PLAIN_COLUMNS,
     "leads": LEAD_COLUMNS,
     "mends": MEND_COLUMNS,
 }
-#: Only a lead that is still held, and was never dialed, becomes what its mended row says.
-MENDABLE = "l.state = 'held' AND l.attempts = 0 AND l.hold_code <> 'unresolved_attempt'"
-
-_KEEP_FIRST = " ON CONFLICT (phone, campaign_id) DO NOTHING"
-
 #: Leads move area code by area code, by line within each: numbers in no order would each change a page of their own in
 #: the index that keeps them unique, which was four fifths of what a move cost. Seven digits follow an area code.
 _AREA = 10_000_000
 _AREA_BITS = 32
+#: The half of a moving key that is the line.
+LINE = 2**_AREA_BITS - 1
 #: KiB of pages of a stage that are kept at hand: one for each area code, and more.
 _STAGE_PAGES = 4_096
-#: Seconds that a turn should hold the write lock; a claim may have to wait for one.
-_TURN = 0.25
-_FEWEST, _MOST = 500, 20_000
-#: A block of rows is as much work as so many leads.
-_BLOCK = 64
-#: KiB of pages that a turn may change before it has to write some of them twice.
-_PAGES = 32_768
 #: Rows of one INSERT: beyond it nothing is gained.
 _TOGETHER = 200
 #: Batches that may wait for the staging thread; more would only take memory.
 _AHEAD = 4
+
+
+T = TypeVar("T", int, "npt.NDArray[np.int64]")
 
 
 class Busy(StoreError):
@@ -89,7 +91,7 @@ class Stage:
         self._rows.execute("PRAGMA journal_mode=OFF")
         self._rows.execute("PRAGMA synchronous=OFF")
         self._rows.execute(f"PRAGMA cache_size=-{_STAGE_PAGES}")
-        for table, columns in _TABLES.items():
+        for table, columns in (*TABLES.items(), ("places", PLACE_COLUMNS)):
             # Rows move in the order of this key.
             declared = ["key INTEGER PRIMARY KEY", *map(_declared, columns)]
             self._rows.execute(f"CREATE TABLE {table} ({', '.join(declared)})")
@@ -134,14 +136,19 @@ class Stage:
 
 def in_moving_order(rows: Sequence[Sequence[Any]]) -> list[tuple[Any, ...]]:
     """Leads behind the key of the order they move in. Rows begin with line and phone (E.164 without the plus)."""
-    return sorted((row[1] // _AREA << _AREA_BITS | row[0], *row) for row in rows)
+    return sorted((moving_key(row[0], row[1]), *row) for row in rows)
+
+
+def moving_key(line: T, phone: T) -> T:
+    """Of numbers, or of arrays of them. Its lower half is the line."""
+    return (phone // _AREA << _AREA_BITS) | line
 
 
 def _declared(column: str) -> str:
-    return f"{column} DEFAULT {_literal(DEFAULTS[column])}" if column in DEFAULTS else column
+    return f"{column} DEFAULT {literal(DEFAULTS[column])}" if column in DEFAULTS else column
 
 
-def _literal(value: object) -> str:
+def literal(value: object) -> str:
     return "NULL" if value is None else f"'{value}'" if isinstance(value, str) else str(value)
 
 
@@ -152,7 +159,7 @@ def claimed_path(database: Database, campaign_id: str) -> Iterator[Path]:
     The lock dies with its process; what that left behind is found by `leftovers`.
     """
     path = _beside(database, campaign_id)
-    with _held(path) as mine:
+    with held(path) as mine:
         if not mine:
             raise Busy("another import into this campaign is going on", "wait until it has ended")
         try:
@@ -170,7 +177,7 @@ def _beside(database: Database, campaign_id: str) -> Path:
 
 
 @contextmanager
-def _held(path: Path) -> Iterator[bool]:
+def held(path: Path) -> Iterator[bool]:
     """Whether the file at `path`, made if need be, is locked by us now."""
     while True:
         with path.open("ab") as file:
@@ -199,171 +206,3 @@ def _wanted(database: Database, path: Path) -> bool:
     with database.read() as connection:
         query = sa.select(files.c.id).where(files.c.staged == path.name)
         return connection.execute(query).first() is not None
-
-
-def leftovers(database: Database) -> tuple[list[tuple[int, str]], list[str]]:
-    """Finish the files of importers that were killed: (id and name of each that is now whole, stages dropped)."""
-    if not database.is_sqlite or not database.url.database:
-        return [], []
-    home = Path(database.url.database)
-    finished: list[tuple[int, str]] = []
-    dropped: list[str] = []
-    for path in sorted(home.parent.glob(f"{home.name}-import-*")):
-        with _held(path) as mine:
-            if not mine:
-                continue
-            with database.read() as connection:
-                row = connection.execute(
-                    sa.select(files.c.id, files.c.name).where(files.c.staged == path.name)
-                ).first()
-            if row is not None:
-                move(database, row.id, path)
-                finished.append((row.id, row.name))
-            else:
-                dropped.append(path.name.rpartition("-import-")[2])
-            path.unlink(missing_ok=True)
-    return finished, dropped
-
-
-def move(
-    database: Database, file_id: int, path: Path, progress: Callable[[int, int], None] = lambda done, of: None
-) -> None:
-    """Move the rows of a file that was entered into the database, from where an earlier move ended.
-
-    Each turn is one short transaction. Leads of a campaign that was cancelled meanwhile arrive cancelled.
-    progress: called with (rows moved, rows of the file).
-    """
-    raw = database.engine.raw_connection()
-    driver: Any = raw.driver_connection
-    raw.detach()  # its settings are ours, and it is closed afterwards
-    try:
-        # Folding the log back is work of its own between the turns, not of whoever commits next.
-        driver.execute("PRAGMA wal_autocheckpoint=0")
-        # A turn is flushed after it, by the checkpoint or by whoever commits next: nothing built upon it is on disk
-        # before it is. What a power failure takes is still in the stage, and `moved` goes with it.
-        driver.execute("PRAGMA synchronous=NORMAL")
-        driver.execute(f"PRAGMA cache_size=-{_PAGES}")
-        driver.execute("ATTACH ? AS stage", (str(path),))
-        sizes = {
-            table: int(driver.execute(f"SELECT count(*) FROM stage.{table}").fetchone()[0])
-            for table in _TABLES
-        }
-        total = sum(sizes.values())
-        [done] = driver.execute("SELECT moved FROM files WHERE id = ?", (file_id,)).fetchone()
-        size, slowest = 1_000, 0.0
-        after: dict[str, int] = {}
-        while done < total:
-            table, first = _place(sizes, done)
-            if table not in after:
-                after[table] = _key_before(driver, table, first)
-            weight = _BLOCK if table == "file_rows" else 1
-            count = min(max(1, size // weight), sizes[table] - first)
-            span = (after[table], _key_after(driver, table, after[table], count))
-            took = _turn(database, driver, file_id, table, span, done + count)
-            done, after[table] = done + count, span[1]
-            # By the slowest of late: on a busy machine one turn says little of the next.
-            slowest = max(took / max(_FEWEST, count * weight), slowest * 0.8)
-            size = max(_FEWEST, min(_MOST, 2 * size, int(_TURN / slowest)))
-            progress(done, total)
-            driver.execute("PRAGMA wal_checkpoint(PASSIVE)")
-            _let_others_in()
-    finally:
-        driver.close()
-    with database.write() as connection:
-        connection.execute(sa.update(files).where(files.c.id == file_id).values(staged=None))
-
-
-def _let_others_in() -> None:
-    """Who waits for the write lock gets it before our next turn."""
-    time.sleep(0.001)
-
-
-def _place(sizes: Mapping[str, int], done: int) -> tuple[str, int]:
-    for table, size in sizes.items():
-        if done < size:
-            return table, done
-        done -= size
-    raise AssertionError("nothing is left to be moved")
-
-
-def _key_before(driver: Any, table: str, moved: int) -> int:
-    """The key of the last row that has moved, when so many have."""
-    if not moved:
-        return -1
-    query = f"SELECT key FROM stage.{table} ORDER BY key LIMIT 1 OFFSET ?"
-    return int(driver.execute(query, (moved - 1,)).fetchone()[0])
-
-
-def _key_after(driver: Any, table: str, after: int, count: int) -> int:
-    """The key of the last of the next rows."""
-    query = f"SELECT max(key) FROM (SELECT key FROM stage.{table} WHERE key > ? ORDER BY key LIMIT ?)"
-    return int(driver.execute(query, (after, count)).fetchone()[0])
-
-
-def _turn(
-    database: Database, driver: Any, file_id: int, table: str, span: tuple[int, int], done: int
-) -> float:
-    """One transaction: rows after the one key, to the other. Returns how long it held the write lock, in seconds."""
-    with database.turn():
-        started = time.perf_counter()
-        driver.execute("BEGIN IMMEDIATE")
-        try:
-            campaign_id, state = driver.execute(
-                "SELECT c.id, c.state FROM files f JOIN campaigns c ON c.id = f.campaign_id WHERE f.id = ?",
-                (file_id,),
-            ).fetchone()
-            if table == "mends":
-                if state != "cancelled":
-                    _mend(driver, file_id, span)
-            else:
-                _insert(driver, table, campaign_id, file_id, span, state == "cancelled")
-            driver.execute("UPDATE files SET moved = ? WHERE id = ?", (done, file_id))
-            driver.execute("COMMIT")
-        except BaseException:
-            driver.execute("ROLLBACK")
-            raise
-        return max(1e-4, time.perf_counter() - started)
-
-
-def _insert(
-    driver: Any, table: str, campaign_id: str, file_id: int, span: tuple[int, int], cancelled: bool
-) -> None:
-    names = list(_TABLES[table])
-    ours = {"file_id": file_id} if table == "file_rows" else {"campaign_id": campaign_id, "file_id": file_id}
-    taken = list(names)
-    if table == "leads" and cancelled:
-        changed = {
-            "state": "CASE WHEN state IN ('pending', 'held') THEN 'cancelled' ELSE state END",
-            "hold_code": "NULL",
-            "hold_remedy": "NULL",
-        }
-        taken = [changed.get(name, name) for name in names]
-    driver.execute(
-        f"INSERT INTO main.{table} ({', '.join([*ours, *names])})"
-        f" SELECT {', '.join(['?'] * len(ours))}, {', '.join(taken)} FROM stage.{table}"
-        f" WHERE key > ? AND key <= ? ORDER BY key{_KEEP_FIRST if table == 'leads' else ''}",
-        (*ours.values(), *span),
-    )
-    if table == "leads":
-        # Nobody else brings leads in meanwhile; should one be there all the same, its row is still accounted for.
-        driver.execute(
-            "INSERT INTO rejects (campaign_id, file_id, line, code, message, column_name, value, cells)"
-            " SELECT ?1, ?2, s.line, 'duplicate_in_campaign',"
-            " '+' || s.phone || ' is a lead of this campaign already. Delete the row.', '', '', '[]'"
-            " FROM (SELECT line, phone FROM stage.leads WHERE key > ?3 AND key <= ?4 AND changes() <"
-            "       (SELECT count(*) FROM stage.leads WHERE key > ?3 AND key <= ?4)) s"
-            " JOIN main.leads l ON l.phone = s.phone AND l.campaign_id = ?1 WHERE l.file_id <> ?2",
-            (campaign_id, file_id, *span),
-        )
-
-
-def _mend(driver: Any, file_id: int, span: tuple[int, int]) -> None:
-    which = f"stage.mends m WHERE m.key > ? AND m.key <= ? AND l.id = m.lead_id AND {MENDABLE}"
-    driver.execute(
-        "INSERT INTO events (at, at_real, campaign_id, lead_id, subject, from_state, to_state, detail)"
-        " SELECT m.next_attempt_at, ?, l.campaign_id, l.id, 'lead', l.state, m.state, 'mended by a later file'"
-        f" FROM main.leads l, {which}",
-        (int(time.time() * 1000), *span),
-    )
-    changes = ", ".join(f"{name} = m.{name}" for name in LEAD_COLUMNS if name != "phone")
-    driver.execute(f"UPDATE main.leads AS l SET file_id = ?, {changes} FROM {which}", (file_id, *span))

@@ -7,6 +7,10 @@ tally. A migration that makes `leads` or `attempts` anew must make the triggers 
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
 import sqlalchemy as sa
 
 from campaigns.store.schema import metadata
@@ -54,6 +58,10 @@ def _cause(row: str, is_code: str) -> str:
     )
 
 
+def _added(counts: Sequence[str]) -> str:
+    return ", ".join(f"{name} = {name} + excluded.{name}" for name in counts)
+
+
 def _sqlite_triggers() -> list[str]:
     lead = "{0}.campaign_id, {0}.state, 0, {1}1, {1}({0}.attempts > 0), {1}{0}.contacted, {1}{0}.succeeded"
     attempt = (
@@ -67,7 +75,7 @@ def _sqlite_triggers() -> list[str]:
         ("attempt", "attempts", attempt, _ATTEMPT_COUNTS,
          "campaign_id, state, outcome, refusal, refusal_status, cost_cents"),
     ):  # fmt: skip
-        added = ", ".join(f"{name} = {name} + excluded.{name}" for name in counts)
+        added = _added(counts)
         for event, rows in (
             ("INSERT", [("NEW", "")]),
             (f"UPDATE OF {watched}", [("OLD", "-"), ("NEW", "")]),
@@ -133,6 +141,29 @@ def _postgresql_triggers() -> list[str]:
 
 
 TRIGGERS = {"sqlite": _sqlite_triggers(), "postgresql": _postgresql_triggers()}
+
+
+@contextmanager
+def new_leads_counted_at_once(driver: Any, campaign_id: str) -> Iterator[None]:
+    """Within a transaction on SQLite: the leads that a campaign gets in this block are counted when it ends.
+
+    One by one, by the trigger, they take half as long again to insert. Nobody else sees the database without it.
+    """
+    [trigger] = [sql for sql in TRIGGERS["sqlite"] if sql.startswith("CREATE TRIGGER tally_lead_insert ")]
+    [last] = driver.execute("SELECT coalesce(max(id), 0) FROM main.leads").fetchone()
+    driver.execute("DROP TRIGGER main.tally_lead_insert")
+    yield
+    # Nearly all of them are pending: to group those as well would take several times as long.
+    for states in ("= 'pending'", "<> 'pending' GROUP BY state"):
+        driver.execute(
+            f"INSERT INTO main.lead_tallies (campaign_id, shard, state, {', '.join(_LEAD_COUNTS)})"
+            " SELECT ?1, 0, * FROM (SELECT state, count(*) AS added, sum(attempts > 0), sum(contacted), sum(succeeded)"
+            f" FROM main.leads NOT INDEXED WHERE id > ?2 AND state {states}) WHERE added > 0"
+            f" ON CONFLICT DO UPDATE SET {_added(_LEAD_COUNTS)}",
+            (campaign_id, last),
+        )
+    driver.execute(trigger)
+
 
 for _dialect, _statements in TRIGGERS.items():
     for _statement in _statements:

@@ -195,6 +195,21 @@ def test_two_columns_of_phones_are_asked_about(cli: Cli) -> None:
     assert {lead["phone"] for lead in leads} == {"+12135550101", "+12135550102"}
 
 
+def test_what_a_file_could_not_be_read_with_is_not_remembered(cli: Cli) -> None:
+    path = cli.folder / "list.csv"
+    path.write_text("home,work\n2125550101,2135550101\n")
+    cli("import", path, "--campaign", "facts", "--map", "phone=home")
+    kept = cli.ok("files", "facts")
+    path.write_text("home,work\n2125550102,2135550102\n")
+    assert "--map phone=COLUMN" in cli.refused(
+        "import", path, "--campaign", "facts", "--map", "phone=x", code=2
+    )
+    cli("import", path, "--campaign", "facts", "--map", "phone=work", "--dry-run")
+    assert cli.ok("files", "facts") == kept
+    cli("import", path, "--campaign", "facts")
+    assert {file["mapping"]["phone"] for file in cli.ok("files", "facts")} == {"home"}
+
+
 def test_line_numbers_are_those_of_a_spreadsheet(cli: Cli) -> None:
     _, leads, rejected = imported(cli, 'phone,name\n2125550101,"two\nlines"\n\n12,x\n2125550102,Bo\n')
     assert [lead["line"] for lead in leads] == [2, 5]

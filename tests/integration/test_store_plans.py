@@ -105,6 +105,9 @@ def test_recent_dials_and_the_end_of_a_campaign_are_found_by_index(steps: Steps)
 
     texts = [text for lines in _plans(steps, look).values() for _, _, text in lines]
     assert [text for text in texts if "ix_attempts_recent" in text]
+    # Nobody waits, nobody is being called: neither is found by reading the leads that are over.
+    for index in ("ix_leads_due", "ix_leads_in_flight"):
+        assert [text for text in texts if f"leads USING COVERING INDEX {index}" in text]
     assert not [
         text
         for text in texts

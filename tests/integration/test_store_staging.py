@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from store_steps import EAST, NOW, Steps, new_lead, phone, plan
 
 from campaigns.domain.states import LeadState
-from campaigns.store import Busy, Reject, Store, staging
+from campaigns.store import Busy, Reject, Store, arrival, staging
 from campaigns.store.schema import leads
 
 
@@ -24,8 +24,19 @@ def sqlite(tmp_path: Path, migrated_sqlite: Path) -> Iterator[Steps]:
     store.close()
 
 
+@pytest.fixture
+def short_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrival, "_MOST", 20)
+    monkeypatch.setattr(arrival, "_FEWEST", 20)
+
+
 class Killed(BaseException):
     """What a killed process does not get to handle."""
+
+
+def die_half_way(done: int, of: int) -> None:
+    if done > of // 2:
+        raise Killed
 
 
 def left_behind(steps: Steps) -> list[str]:
@@ -41,19 +52,12 @@ def load(steps: Steps, campaign_id: str, count: int, moving: object = None) -> N
         writer.finish({"rows": count + 1})
 
 
-def test_an_importer_killed_half_way_in_is_finished_by_the_next(
-    sqlite: Steps, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(staging, "_MOST", 20)
-    monkeypatch.setattr(staging, "_FEWEST", 20)
+@pytest.mark.usefixtures("short_turns")
+def test_an_importer_killed_half_way_in_is_finished_by_the_next(sqlite: Steps) -> None:
     campaign_id = sqlite.draft()
 
-    def die(done: int, of: int) -> None:
-        if done > of // 2:
-            raise Killed
-
     with pytest.raises(Killed):
-        load(sqlite, campaign_id, 9_000, die)
+        load(sqlite, campaign_id, 9_000, die_half_way)
     [file] = sqlite.store.imports.files(campaign_id)
     assert file.moving
     assert 0 < sum(sqlite.store.reports.lead_counts(campaign_id).values()) < 9_000
@@ -69,20 +73,38 @@ def test_an_importer_killed_half_way_in_is_finished_by_the_next(
     assert sqlite.store.imports.resume() == ([], [])
 
 
-def test_leads_move_by_area_code_and_are_dialed_by_line(
+def test_a_turn_that_fails_leaves_the_leads_counted_one_by_one(
     sqlite: Steps, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(staging, "_MOST", 20)
-    monkeypatch.setattr(staging, "_FEWEST", 20)
+    """A turn counts its leads by itself, in the place of a trigger that it takes away for as long as it goes on."""
+    campaign_id = sqlite.draft()
+    insert = arrival._insert_leads
+
+    def fail(*turn: object) -> None:
+        insert(*turn)  # type: ignore[arg-type]
+        raise Killed
+
+    monkeypatch.setattr(arrival, "_insert_leads", fail)
+    with pytest.raises(Killed):
+        load(sqlite, campaign_id, 300)
+    monkeypatch.setattr(arrival, "_insert_leads", insert)
+    tallies = sqlite.store.tallies
+    assert sum(tallies.of(campaign_id).leads.values()) == 0
+    before = sqlite.rows(sa.text("SELECT sql FROM sqlite_master WHERE name = 'tally_lead_insert'"))
+    assert len(before) == 1
+    assert sqlite.store.imports.resume() == (["list.csv"], [])
+    assert tallies.of(campaign_id).leads["pending"] == 300
+    assert tallies.miscounted(campaign_id) == []
+    assert sqlite.rows(sa.text("SELECT sql FROM sqlite_master WHERE name = 'tally_lead_insert'")) == before
+
+
+@pytest.mark.usefixtures("short_turns")
+def test_leads_move_by_area_code_and_are_dialed_by_line(sqlite: Steps) -> None:
     campaign_id = sqlite.draft()
     numbers = [f"+1{(907, 212, 503, 305)[at % 4]}{5_550_000 + at}" for at in range(400)]
 
-    def die(done: int, of: int) -> None:
-        if done > of // 2:
-            raise Killed
-
     def enter() -> None:
-        with sqlite.store.imports.writer(campaign_id, NOW, die) as writer:
+        with sqlite.store.imports.writer(campaign_id, NOW, die_half_way) as writer:
             writer.begin("list.csv", "0" * 64, 100, ["phone"], "test")
             for start in range(0, 400, 150):
                 some = numbers[start : start + 150]
@@ -104,7 +126,7 @@ def test_an_importer_killed_before_the_decision_leaves_nothing(sqlite: Steps) ->
     campaign_id = sqlite.draft()
     path = Path(f"{sqlite.store.database.url.database}-import-{campaign_id}")
     stage = staging.Stage(path)
-    stage.add("leads", staging.ALWAYS, lambda: [(2, int(phone(1)), EAST, "US-NY", 5, 0)])
+    stage.add("leads", staging.ALWAYS, lambda: [(2, int(phone(1)), EAST, "US-NY", 0)])
     stage.close()
     assert sqlite.store.imports.resume() == ([], [campaign_id])
     assert left_behind(sqlite) == []
@@ -125,10 +147,9 @@ def test_two_imports_into_one_campaign_do_not_meet(steps: Steps) -> None:
     assert sum(steps.store.reports.lead_counts(campaign_id).values()) == 2
 
 
-def test_leads_are_claimed_while_others_move_in(sqlite: Steps, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("short_turns")
+def test_leads_are_claimed_while_others_move_in(sqlite: Steps) -> None:
     """A turn ends after its rows; whoever waits gets the database before the next."""
-    monkeypatch.setattr(staging, "_MOST", 20)
-    monkeypatch.setattr(staging, "_FEWEST", 20)
     campaign_id = sqlite.campaign("spring", *map(phone, range(8_000, 8_020)))
     other = sqlite.draft("other")
     claimed: list[str] = []
@@ -175,7 +196,7 @@ def test_a_mended_row_frees_the_held_lead(steps: Steps) -> None:
             writer.begin("mended.csv", "1" * 64, 100, ["phone", "name"], "test", variables=[1])
             mended = new_lead(7, phone(1), priority=2, cells=(phone(1), "Zoë"))
             writer.mend([(before["id"], mended)])
-            writer.add_rows([7], [[phone(1), "Zoë"]])
+            writer.add_rows([7], [f"{phone(1)};Zoë".encode()], ";")
         # The second time it is held no more: nothing changes.
         assert [event[1:] for event in steps.happened() if event[0] == "lead"] == [tuple(expected)]
     after = steps.lead_row(phone(1))

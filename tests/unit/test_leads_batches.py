@@ -12,7 +12,7 @@ import phonenumbers
 import pytest
 
 from campaigns.leads import LeadFileError, LeadRow, ReadOptions, SeenPhones, open_lead_file
-from campaigns.leads.nanp import clean_numbers, number_plan
+from campaigns.leads.nanp import WIDTH, clean_numbers, number_plan
 from campaigns.leads.phones import _CLEAN
 from campaigns.leads.zones import place_of
 from tests.benchmarks.messy import HEADER, messy_rows
@@ -43,13 +43,21 @@ def both(path: Path, **options: object) -> list[object]:
     for batch in batches:
         for at, row in enumerate(batch.row(at) for at in range(len(batch.lines))):
             assert (batch.phones[at] > 0) == isinstance(row, LeadRow)
+        leads = batch.phones > 0
+        kept = [
+            row.cells for at in np.flatnonzero(leads).tolist() if isinstance(row := batch.row(at), LeadRow)
+        ]
+        written = (line.decode() for line in batch.written(leads))
+        assert [next(csv.reader((line,), delimiter=file.delimiter)) for line in written] == list(
+            map(list, kept)
+        )
     return list(rows)
 
 
 @pytest.mark.parametrize("together", [20_000, 7])
 def test_the_messy_mix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, together: int) -> None:
     monkeypatch.setattr("campaigns.leads.records._TOGETHER", together)
-    monkeypatch.setattr("campaigns.leads.records._FEWER", min(32, together // 2))
+    monkeypatch.setattr("campaigns.leads.decoding.PIECE", 50 * together)
     path = tmp_path / "messy.csv"
     with path.open("w", encoding="utf-8", newline="") as handle:
         writer = csv.writer(handle)
@@ -89,7 +97,7 @@ def test_broken_structure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, conte
     require = ("required",) if "required" in content else ()
     for together in (20_000, 4, 1):
         monkeypatch.setattr("campaigns.leads.records._TOGETHER", together)
-        monkeypatch.setattr("campaigns.leads.records._FEWER", min(3, together))
+        monkeypatch.setattr("campaigns.leads.decoding.PIECE", 10 * together)
         assert both(path, require=require)
 
 
@@ -150,7 +158,9 @@ def test_clean_cells_are_those_the_expression_matches() -> None:
             at = rng.randrange(len(cell) + 1)
             cell[at : at + rng.randrange(2)] = rng.choice("0123456789+()-. x\u2011")
         cells.append("".join(cell))
-    found = clean_numbers(cells)
+    found = clean_numbers(
+        np.array([cell.encode() for cell in cells], f"S{WIDTH}").view(np.uint8).reshape(len(cells), WIDTH)
+    )
     for cell, number in zip(cells, found.tolist(), strict=True):
         match = _CLEAN.fullmatch(cell)
         assert number == (int("1" + "".join(match.groups())) if match else 0), cell

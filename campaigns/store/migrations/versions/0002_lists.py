@@ -7,6 +7,7 @@ import json
 import sqlalchemy as sa
 from alembic import op
 
+from campaigns.domain.cells import csv_line
 from campaigns.store.row_blocks import pack
 
 revision = "0002"
@@ -88,7 +89,9 @@ def _fill_blocks() -> None:
                     {"positions": json.dumps(positions), "file": file_id},
                 )
                 first = False
-            block = pack([row.line for row in part], [json.loads(row.cells) for row in part])
+            block = pack(
+                [row.line for row in part], [csv_line(json.loads(row.cells), ",") for row in part], ","
+            )
             connection.execute(
                 sa.text("INSERT INTO file_rows (file_id, first_line, rows) VALUES (:file, :line, :rows)"),
                 {"file": file_id, "line": part[0].line, "rows": block},
