@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from campaigns.domain.cells import csv_line, text_of
@@ -87,16 +88,27 @@ class LeadBatch:
             held=None,
         )
 
-    def written(self, which: npt.NDArray[np.bool_]) -> list[bytes]:
-        """Rows as lines of CSV, each with the cells of `row`."""
+    def written(self, which: npt.NDArray[np.bool_]) -> Callable[[int, int], bytes]:
+        """For any of these rows, from the one to before the other, their cells as CSV without the last line break."""
         import numpy as np
 
         records, places = self.records, np.flatnonzero(which)
-        found = records.scanned.lines(records.lines[self.lines[places] - records.first])
-        for at, place in enumerate(places.tolist()):
-            if (odd := self.odd.get(place)) is not None:
-                found[at] = csv_line(odd.cells, records.delimiter)
-        return found
+        lines = records.lines[self.lines[places] - records.first]
+        lines[[at in self.odd for at in places.tolist()] if self.odd else []] = -1
+        # Where a row does not follow the one before it in the file, or has to be written.
+        apart = np.flatnonzero((lines < 0) | (np.diff(lines, prepend=-1) != 1))
+
+        def text(start: int, stop: int) -> bytes:
+            cuts = apart[np.searchsorted(apart, start, "right") : np.searchsorted(apart, stop)].tolist()
+            found = []
+            for first, after in pairwise([start, *cuts, stop]):
+                if lines[first] >= 0:
+                    found.append(records.scanned.between(lines[first], lines[after - 1]))
+                else:
+                    found.append(csv_line(self.row(int(places[first])).cells, records.delimiter))
+            return b"\n".join(found)
+
+        return text
 
 
 class PlainRows:

@@ -93,13 +93,9 @@ class Scanned:
         until = self.starts[at + 1] if at + 1 < len(self.starts) else None
         return self._raw[self.starts[at] : until].decode()
 
-    def lines(self, which: Positions) -> list[bytes]:
-        """Lines without their breaks, as UTF-8."""
-        raw = self._raw
-        return [
-            raw[start:end]
-            for start, end in zip(self.starts[which].tolist(), self.ends[which].tolist(), strict=True)
-        ]
+    def between(self, first: int, last: int) -> bytes:
+        """The lines from the one to the other, both included, as UTF-8 and without the last break."""
+        return self._raw[self.starts[first] : self.ends[last]]
 
     def cells(self, which: Positions, position: int) -> Cells:
         """The cells at a position of the record, of lines that are all plain."""

@@ -33,7 +33,7 @@ MENDABLE = "l.state = 'held' AND l.attempts = 0 AND l.hold_code <> 'unresolved_a
 
 #: Seconds that a turn should hold the write lock; a claim may have to wait for one.
 _TURN = 0.25
-_FEWEST, _MOST = 500, 20_000
+_FEWEST, _MOST = 500, 40_000
 #: A block of rows is as much work as so many leads.
 _BLOCK = 64
 #: KiB of pages that a turn may change before it has to write some of them twice.

@@ -16,7 +16,7 @@ from campaigns.domain.entities import NewLead
 from campaigns.domain.pacing import Segment
 from campaigns.store import arrival, staging
 from campaigns.store.database import Database
-from campaigns.store.import_sinks import Copy, File, Nowhere, PlainLeads, Sink, Staged, enter
+from campaigns.store.import_sinks import Copy, File, Nowhere, PlainLeads, Rows, Sink, Staged, enter
 from campaigns.store.schema import files, rejects
 from campaigns.store.suppression_rows import SuppressionRows
 
@@ -122,8 +122,8 @@ class ImportWriter:
             self.file.segments |= leads.segments()
             self._sink.plain(leads)
 
-    def add_rows(self, lines: Sequence[int], rows: Sequence[bytes], delimiter: str) -> None:
-        """The rows that became leads, as lines of CSV (`domain.cells.csv_line`), in the order of the file."""
+    def add_rows(self, lines: Sequence[int], rows: Rows, delimiter: str) -> None:
+        """The rows that became leads, in the order of the file."""
         if lines:
             self._sink.rows(lines, rows, delimiter)
 
@@ -135,7 +135,10 @@ class ImportWriter:
         self.file.segments |= {_segment(row) for row in rows}
         self._sink.leads(*lead_tuples(rows))
         if with_rows:
-            self.add_rows([row.line for row in rows], [csv_line(row.cells, ",") for row in rows], ",")
+            written = [csv_line(row.cells, ",") for row in rows]
+            self.add_rows(
+                [row.line for row in rows], lambda start, stop: b"\n".join(written[start:stop]), ","
+            )
 
     def mend(self, rows: Sequence[tuple[int, NewLead]]) -> None:
         """Held leads of the campaign (id, what it becomes); their rows are added apart."""

@@ -16,9 +16,9 @@ from campaigns.domain.cells import text_of
 ROWS = 128
 
 
-def pack(lines: Sequence[int], rows: Sequence[bytes], delimiter: str) -> bytes:
-    """One block of rows: their ascending line numbers, and the rows as lines of CSV (`domain.cells.csv_line`)."""
-    return zlib.compress(b"\n".join((orjson.dumps([delimiter, lines]), *rows)), 1)
+def pack(lines: Sequence[int], rows: bytes, delimiter: str) -> bytes:
+    """One block of rows: their ascending line numbers, and as many rows of CSV."""
+    return zlib.compress(b"\n".join((orjson.dumps([delimiter, lines]), rows)), 1)
 
 
 def unpack(block: bytes) -> Mapping[int, list[str]]:

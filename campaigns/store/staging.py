@@ -9,7 +9,7 @@ import fcntl
 import os
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import chain
@@ -70,8 +70,8 @@ _AREA_BITS = 32
 LINE = 2**_AREA_BITS - 1
 #: KiB of pages of a stage that are kept at hand: one for each area code, and more.
 _STAGE_PAGES = 4_096
-#: Rows of one INSERT: beyond it nothing is gained.
-_TOGETHER = 200
+#: Values of one INSERT. Between two of them the staging thread has to wait for Python's lock.
+_TOGETHER = 8_000
 #: Batches that may wait for the staging thread; more would only take memory.
 _AHEAD = 4
 
@@ -100,23 +100,24 @@ class Stage:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="staging")
         self._waiting: list[Future[None]] = []
 
-    def add(self, table: str, columns: Sequence[str], rows: Callable[[], Sequence[Sequence[object]]]) -> None:
-        """Append rows, in the order of the calls. `rows` is asked for them in the staging thread."""
-        self._waiting.append(self._thread.submit(self._insert, table, tuple(columns), rows))
+    def add(self, table: str, columns: Sequence[str], values: Callable[[], list[Any]]) -> None:
+        """Append rows, in the order of the calls. values: of all of them, one after the other; asked for in the staging
+        thread."""
+        self._waiting.append(self._thread.submit(self._insert, table, tuple(columns), values))
         while len(self._waiting) > _AHEAD:
             self._waiting.pop(0).result()
 
-    def _insert(
-        self, table: str, columns: tuple[str, ...], rows: Callable[[], Sequence[Sequence[object]]]
-    ) -> None:
-        found = rows()
-        one = f"({', '.join('?' * len(columns))})"
+    def _insert(self, table: str, columns: tuple[str, ...], values: Callable[[], list[Any]]) -> None:
+        found, width = values(), len(columns)
+        one = f"({', '.join('?' * width)})"
         head = f"INSERT INTO {table} ({', '.join(columns)}) VALUES "
-        whole = len(found) - len(found) % _TOGETHER
-        many = head + ", ".join([one] * _TOGETHER)
-        for start in range(0, whole, _TOGETHER):
-            self._rows.execute(many, list(chain.from_iterable(found[start : start + _TOGETHER])))
-        self._rows.executemany(head + one, found[whole:])
+        many = head + ", ".join([one] * (_TOGETHER // width))
+        step = _TOGETHER // width * width
+        whole = len(found) - len(found) % step
+        for start in range(0, whole, step):
+            self._rows.execute(many, found[start : start + step])
+        if rest := (len(found) - whole) // width:
+            self._rows.execute(head + ", ".join([one] * rest), found[whole:])
 
     def close(self, path: Path | None = None) -> None:
         """Wait for what was added. `path`: make sure that it is on disk."""
@@ -132,6 +133,11 @@ class Stage:
         if path is not None:
             with path.open("rb") as file:
                 os.fsync(file.fileno())
+
+
+def in_a_row(rows: Iterable[Sequence[Any]]) -> list[Any]:
+    """The values of rows, one after the other."""
+    return list(chain.from_iterable(rows))
 
 
 def in_moving_order(rows: Sequence[Sequence[Any]]) -> list[tuple[Any, ...]]:

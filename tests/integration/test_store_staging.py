@@ -126,7 +126,7 @@ def test_an_importer_killed_before_the_decision_leaves_nothing(sqlite: Steps) ->
     campaign_id = sqlite.draft()
     path = Path(f"{sqlite.store.database.url.database}-import-{campaign_id}")
     stage = staging.Stage(path)
-    stage.add("leads", staging.ALWAYS, lambda: [(2, int(phone(1)), EAST, "US-NY", 0)])
+    stage.add("leads", staging.ALWAYS, lambda: [2, int(phone(1)), EAST, "US-NY", 0])
     stage.close()
     assert sqlite.store.imports.resume() == ([], [campaign_id])
     assert left_behind(sqlite) == []
@@ -196,7 +196,7 @@ def test_a_mended_row_frees_the_held_lead(steps: Steps) -> None:
             writer.begin("mended.csv", "1" * 64, 100, ["phone", "name"], "test", variables=[1])
             mended = new_lead(7, phone(1), priority=2, cells=(phone(1), "Zoë"))
             writer.mend([(before["id"], mended)])
-            writer.add_rows([7], [f"{phone(1)};Zoë".encode()], ";")
+            writer.add_rows([7], lambda *_: f"{phone(1)};Zoë".encode(), ";")
         # The second time it is held no more: nothing changes.
         assert [event[1:] for event in steps.happened() if event[0] == "lead"] == [tuple(expected)]
     after = steps.lead_row(phone(1))

@@ -89,9 +89,8 @@ def _fill_blocks() -> None:
                     {"positions": json.dumps(positions), "file": file_id},
                 )
                 first = False
-            block = pack(
-                [row.line for row in part], [csv_line(json.loads(row.cells), ",") for row in part], ","
-            )
+            written = b"\n".join(csv_line(json.loads(row.cells), ",") for row in part)
+            block = pack([row.line for row in part], written, ",")
             connection.execute(
                 sa.text("INSERT INTO file_rows (file_id, first_line, rows) VALUES (:file, :line, :rows)"),
                 {"file": file_id, "line": part[0].line, "rows": block},
