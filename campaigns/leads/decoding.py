@@ -30,7 +30,7 @@ _NOT_TEXT = (
     (b"%PDF", "a PDF"),
 )
 #: Characters of a file that are read together.
-PIECE = 3 * _CHUNK
+PIECE = 2 * _CHUNK
 #: No line of a list is longer; a file of one endless line must not fill the memory.
 LONGEST_LINE = 4 << 20
 # Control characters that no list has, and how many of them, and which share, make a file binary. Not NUL and Ctrl-Z,

@@ -116,8 +116,8 @@ class Stage:
         whole = len(found) - len(found) % step
         for start in range(0, whole, step):
             self._rows.execute(many, found[start : start + step])
-        if rest := (len(found) - whole) // width:
-            self._rows.execute(head + ", ".join([one] * rest), found[whole:])
+        # Not as a statement of its own for every count: the connection keeps them, a megabyte each.
+        self._rows.executemany(head + one, [found[at : at + width] for at in range(whole, len(found), width)])
 
     def close(self, path: Path | None = None) -> None:
         """Wait for what was added. `path`: make sure that it is on disk."""
