@@ -99,7 +99,8 @@ def _seconds(milliseconds: int | None) -> float | None:
 def publish(
     agent: AgentArgument,
     version: Annotated[
-        int | None, typer.Option("--version", metavar="N", help="Default: its newest version.", min=0)
+        int | None,
+        typer.Option("--version", metavar="N", help="Default: its newest version.", min=0, max=given.MOST),
     ] = None,
     as_json: given.Json = False,
 ) -> None:

@@ -49,7 +49,8 @@ PANELS: dict[str, dict[str, tuple[str, str]]] = {
         "resume": ("steering", "Go on dialing a paused campaign."),
         "cancel": (
             "steering",
-            "Give a campaign up: its waiting leads end as cancelled, calls in progress are left to finish.",
+            "Give a campaign up: its waiting leads end as cancelled, calls in progress finish, unless --stop-calls ends"
+            " them.",
         ),
         "call": (
             "call",
@@ -131,7 +132,7 @@ PANELS: dict[str, dict[str, tuple[str, str]]] = {
     "Retell account": {
         "concurrency": (
             "account",
-            "The account's lines: limit, burst, inbound reserve, calls of others, ours, free.",
+            "The account's lines: limit, burst, inbound reserve, the operator's own, calls of others, ours, free.",
         ),
         "numbers": (
             "numbers",

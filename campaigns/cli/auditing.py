@@ -17,6 +17,7 @@ from campaigns.runtime import open_context, open_store
 from campaigns.services import batch_calls, results
 from campaigns.services import reconcile as reconciling
 from campaigns.services.audit import audit
+from campaigns.services.report import iso
 from campaigns.settings import Settings, load_settings
 from campaigns.store import Store
 from workers.embedded import socket_path
@@ -137,8 +138,19 @@ def resolve(
         )
     if campaign.state == "completed":
         store.campaigns.launch(campaign.id, now)
+    if word is Word.NOT_PLACED:
+        _warn_of_batch(out, store, attempt)
     out.note(f"{attempt} is resolved as {word.value}; run or launch {campaign.name} to go on")
     out.document({"attempt": attempt, "resolved": word.value, "campaign": campaign.name})
+
+
+def _warn_of_batch(out: Output, store: Store, attempt: str) -> None:
+    batch = store.batches.batch_of_attempt(attempt)
+    if batch is not None and batch.reopens_at is not None:
+        out.line(
+            "warning: it was sent in a batch: should Retell have kept it for the same weekday, it rings at"
+            f" {iso(batch.reopens_at)}, and is hung up where workers run"
+        )
 
 
 def _search(settings: Settings, store: Store, workspace: str, attempt: str) -> str:

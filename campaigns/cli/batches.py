@@ -10,15 +10,11 @@ from campaigns.cli import options as given
 from campaigns.cli.documents.rows import BatchLine, BatchWindow
 from campaigns.cli.output import Output
 from campaigns.domain.errors import UsageError
-from campaigns.domain.states import WITH_CALL, AttemptState
+from campaigns.domain.states import WAITING, WITH_CALL, AttemptState
 from campaigns.runtime import open_store
 from campaigns.services.report import iso
 from campaigns.settings import load_settings
 from campaigns.store import Batch
-
-#: Batches that people are shown where they do not say how many.
-_SHOWN = 50
-_WAITING = (AttemptState.CLAIMED, AttemptState.DIALING, AttemptState.AMBIGUOUS)
 
 
 def register(app: typer.Typer) -> None:
@@ -30,12 +26,7 @@ def batches(
     open_only: Annotated[
         bool, typer.Option("--open", help="Only those of which calls may still come.")
     ] = False,
-    limit: Annotated[
-        int | None,
-        typer.Option(
-            "--limit", metavar="N", min=1, help=f"At most so many; default {_SHOWN} for people, else all."
-        ),
-    ] = None,
+    limit: given.Limit = None,
     as_json: given.Json = False,
 ) -> None:
     """The batches of a campaign in batch mode, the latest first, and what became of their tasks.
@@ -45,7 +36,7 @@ def batches(
     settings, out = load_settings(), Output(as_json)
     store = open_store(settings)
     campaign = given.find_campaign(store, name)
-    found = store.batches.of_campaign(campaign.id, limit or (None if as_json or open_only else _SHOWN))
+    found = store.batches.of_campaign(campaign.id, limit or (None if as_json or open_only else given.SHOWN))
     if open_only:
         found = [one for one in found if one.is_open][:limit]
     if not found and not campaign.options.in_batches and not open_only:
@@ -58,11 +49,14 @@ def batches(
     if not as_json:
         rows = [
             [line.batch[:8], line.state, line.from_number, line.zone, _hours(line), line.tasks, line.calls,
-             line.waiting, line.returned, line.why or ""]
+             line.waiting, line.returned]
             for line in lines
         ]  # fmt: skip
-        columns = ["batch", "state", "from", "zone", "window", "tasks", "calls", "waiting", "returned", "why"]
-        out.table(f"Batches of {name}", columns, rows, ("from", "zone", "window"))
+        columns = ["batch", "state", "from", "zone", "window", "tasks", "calls", "waiting", "returned"]
+        out.table(f"Batches of {name}", columns, rows, ("state", "from", "window"))
+        # Sentences of Retell's, and mostly the same one: they would leave a terminal no room for the rest.
+        for why in dict.fromkeys(line.why for line in lines if line.why):
+            out.line(f"{', '.join(line.batch[:8] for line in lines if line.why == why)}: {why}")
 
 
 def _line(batch: Batch, counts: dict[str, int]) -> BatchLine:
@@ -83,7 +77,7 @@ def _line(batch: Batch, counts: dict[str, int]) -> BatchLine:
         tasks=batch.size,
         taken=batch.taken,
         calls=sum(counts.get(state, 0) for state in WITH_CALL),
-        waiting=sum(counts.get(state, 0) for state in _WAITING),
+        waiting=sum(counts.get(state, 0) for state in WAITING),
         returned=counts.get(AttemptState.NOT_PLACED, 0),
         unresolved=counts.get(AttemptState.UNRESOLVED, 0),
         left_over=batch.left_over,

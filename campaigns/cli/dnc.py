@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -30,6 +30,8 @@ Expires = Annotated[
     str | None,
     typer.Option("--expires", metavar="DATE", help="Not listed from this day on; default: for good."),
 ]
+#: By how much the operator's day may be ahead of UTC's.
+_ZONES = timedelta(hours=14)
 
 dnc = typer.Typer(
     help="The do-not-call list: import, add, remove, check, export.",
@@ -63,6 +65,9 @@ def import_numbers(
     settings, out = load_settings(), Output(as_json)
     now = settings.clock().now()
     name = source or file.stem
+    data_of, until = _day(as_of, "--as-of"), _to_come(expires, now)
+    if data_of is not None and data_of > now + _ZONES:
+        raise UsageError(f"--as-of {as_of} is yet to come", "write the day that the list's data is of")
     fields = asked.changes(mapping=mapping, region=region).over(CampaignOptions())
     with import_bar(out, file.name) as bar:
         summary = import_list(
@@ -72,8 +77,8 @@ def import_numbers(
             given.operator(),
             source=name,
             reason=reason or f"on the list {file.name}",
-            data_of=_day(as_of, "--as-of") or now,
-            expires_at=_day(expires, "--expires"),
+            data_of=data_of or now,
+            expires_at=until,
             region=fields.region,
             mapping=fields.mapping,
             progress=bar.counting,
@@ -101,14 +106,16 @@ def add(
     Example: campaigns dnc add +12125550123 --reason "asked by mail"
     """
     settings, out = load_settings(), Output(as_json)
+    now = settings.clock().now()
+    until = _to_come(expires, now)
     country = asked.region_of(region)
     phones = [number_of(number, country) for number in numbers]
     new = open_store(settings).suppressions.suppress(
         phones,
         source or "operator",
         reason or "added by an operator",
-        settings.clock().now(),
-        expires_at=_day(expires, "--expires"),
+        now,
+        expires_at=until,
         by=given.operator(),
     )
     out.line(f"{new:,} new on the do-not-call list, {len(set(phones)) - new:,} were on it")
@@ -197,7 +204,7 @@ def check(
 
 @dnc.command("export")
 def export(
-    path: Annotated[Path, typer.Argument(metavar="OUT.csv", help="The file to write.")],
+    path: Annotated[Path, given.out_file(metavar="OUT.csv", help="The file to write.")],
     source: Source = None,
     as_json: given.Json = False,
 ) -> None:
@@ -224,6 +231,14 @@ def _day(text: str | None, option: str) -> datetime | None:
         return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
     except ValueError:
         raise UsageError(f"{option} {text} is no day", "write it as 2026-12-31") from None
+
+
+def _to_come(text: str | None, now: datetime) -> datetime | None:
+    """The day until which an entry holds: one that is past would be off the list within the minute."""
+    day = _day(text, "--expires")
+    if day is not None and day <= now:
+        raise UsageError(f"--expires {text} is past", "write a day to come, or leave it out: listed for good")
+    return day
 
 
 def _entry(entry: Suppression) -> dict[str, object]:

@@ -286,8 +286,9 @@ class _Examination:
         return run
 
     def _concurrency(self) -> Finding:
-        own = self._store.own_lines(self._settings.workspace)
-        return lines(self._retell.get_concurrency(), own)
+        workspace = self._settings.workspace
+        reserve = self._store.workspaces.account(workspace).reserve
+        return lines(self._retell.get_concurrency(), self._store.own_lines(workspace), reserve)
 
     def _from_numbers(self) -> Finding:
         workspace = self._settings.workspace

@@ -70,7 +70,7 @@ def delete(
     now = clock_of(settings, store, campaign.workspace).now()
     remains = store.removals.remains(campaign.id)
     may_delete(campaign, remains, now, forced=force is not None)
-    leads = sum(store.reports.tally(campaign.id).leads.values())
+    leads = sum(store.tallies.of(campaign.id).leads.values())
     confirm(f"deletes {name} for good: {leads:,} leads and the records of {remains.dialed:,} dials", yes)
     shown = sys.stderr.isatty() and out.shows_progress
 

@@ -21,6 +21,7 @@ from campaigns.domain.errors import CampaignsError, UsageError
 from campaigns.leads import ReadOptions
 from campaigns.runtime import open_store
 from campaigns.services.imports import import_file
+from campaigns.services.launch import check_change
 from campaigns.services.report import iso
 from campaigns.services.sorting import ImportSummary
 from campaigns.settings import Settings, load_settings
@@ -48,7 +49,7 @@ def import_leads(
         bool, typer.Option("--dry-run", help="Say what would happen, change nothing.")
     ] = False,
     rejects: Annotated[
-        Path | None, typer.Option("--rejects", metavar="OUT.csv", help="Rejected rows.")
+        Path | None, given.out_file("--rejects", metavar="OUT.csv", help="Rejected rows.")
     ] = None,
     mapping: asked.Map = None,
     timezone: asked.Timezone = None,
@@ -78,14 +79,19 @@ def import_leads(
     Example: campaigns import leads.csv --campaign spring --dry-run
     """
     settings, out = load_settings(), Output(as_json)
-    if campaign is None and not dry_run:
+    if not campaign and not dry_run:
         raise UsageError("there is no campaign to import into", "name one with --campaign, or use --dry-run")
+    given.apart("--rejects", rejects, file, "the lead list itself")
     name = campaign or f"dry run {uuid.uuid4().hex[:8]}"
     store = open_store(settings)
     found = store.campaigns.by_name(name)
     changes = asked.changes(mapping=mapping, timezone=timezone, region=region)
     wanted = changes.over(found.options if found else CampaignOptions())
+    if found is not None:
+        check_change(found, wanted, settings.clock().now())
     made = found or new_campaign(store, settings, name, wanted)
+    # Kept once a file was read with them, not before: what is wrong in them would be wrong in the next command too.
+    reading = replace(made, options=wanted)
     read_as = ReadOptions(
         encoding=encoding,
         delimiter=_DELIMITERS.get(delimiter.lower(), delimiter) if delimiter else None,
@@ -94,7 +100,7 @@ def import_leads(
 
     def read(again: bool) -> ImportSummary:
         return import_with_progress(
-            store, settings, replace(made, options=wanted), file, out,
+            store, settings, reading, file, out,
             read_as=read_as, dry_run=dry_run, again=again, rejects_to=rejects,
         )  # fmt: skip
 
@@ -104,7 +110,6 @@ def import_leads(
             question = f"{summary.file} was imported before. Read it once more, for what is new in it?"
             if typer.confirm(question, err=True):
                 summary = read(again=True)
-        # Not before: what a file could not be read with is nothing for the next one.
         if wanted != made.options and not dry_run:
             store.campaigns.set_options(made.id, wanted, settings.clock().now())
     finally:

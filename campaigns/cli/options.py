@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import getpass
+import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,6 +22,47 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on standar
 Name = Annotated[
     str, typer.Argument(metavar="NAME", help="The campaign's name.", autocompletion=campaign_names)
 ]
+#: Rows that people are shown where they do not say how many.
+SHOWN = 50
+#: More than there are rows of anything; what is greater still no database takes.
+MOST = 1_000_000_000
+Limit = Annotated[
+    int | None,
+    typer.Option(
+        "--limit",
+        metavar="N",
+        min=1,
+        max=MOST,
+        help=f"At most so many rows; default {SHOWN} for people, else all.",
+    ),
+]
+
+
+def _writable(path: Path | None) -> Path | None:
+    """Before anything is done: an import that cannot write its rejects must not have happened. Raises OSError."""
+    if path is not None:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not path.parent.is_dir():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+    return path
+
+
+def out_file(*names: str, **what: Any) -> Any:
+    """The option of a file that the command writes; an argument where it has no name."""
+    return (
+        typer.Option(*names, callback=_writable, **what)
+        if names
+        else typer.Argument(callback=_writable, **what)
+    )
+
+
+def apart(option: str, path: Path | None, other: Path, what: str) -> None:
+    """Raise UsageError where a command would write its file over another one, which is `what`."""
+    if path is not None and path.resolve() == other.resolve():
+        raise UsageError(f"{option} {path} is {what}", "name another file")
+
+
 LeadFileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The lead list, a CSV file.")]
 
 

@@ -216,6 +216,12 @@ def _known(error: Exception) -> tuple[str, str, int] | None:
     if isinstance(error, RetellError):
         return error.message, error.remedy, 1
     if isinstance(error, UnicodeEncodeError):
+        if error.encoding != "utf-8":  # what is written; what is read is UTF-8 always
+            return (
+                f"this terminal's {error.encoding} cannot show all letters",
+                "use a UTF-8 locale, or PYTHONUTF8=1",
+                1,
+            )
         return "an argument is not UTF-8 text", "write it in UTF-8", 2
     if type(error).__module__.startswith(("sqlalchemy", "sqlite3", "psycopg")):
         words = str(getattr(error, "orig", error)).strip().splitlines()[0]

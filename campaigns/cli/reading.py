@@ -67,7 +67,8 @@ def show_one(out: Output, current: Status) -> None:
         )
     if current.rejected_rows:
         out.line(f"rejected rows: {current.rejected_rows:,}")
-    out.line(f"lines: {current.own} of ours in use of {current.ceiling}, {current.foreign} by others")
+    kept = f", {current.reserve} kept free" if current.reserve else ""
+    out.line(f"lines: {current.own} of ours in use of {current.ceiling}, {current.foreign} by others{kept}")
     if current.batches is not None:
         out.line(f"batches: {current.batches.words}")
     out.line(f"cost so far: {current.cost_cents / 100:,.2f} USD")
@@ -98,10 +99,10 @@ def show_trouble(out: Output, current: Status) -> None:
 def export(
     name: given.Name,
     out_path: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Default: NAME-results.csv.")
+        Path | None, given.out_file("--out", metavar="FILE", help="Default: NAME-results.csv.")
     ] = None,
     rejects: Annotated[
-        Path | None, typer.Option("--rejects", metavar="FILE", help="Rejected rows as well.")
+        Path | None, given.out_file("--rejects", metavar="FILE", help="Rejected rows as well.")
     ] = None,
     as_json: given.Json = False,
 ) -> None:
@@ -116,6 +117,7 @@ def export(
     store = open_store(settings)
     campaign = given.find_campaign(store, name)
     target = out_path or Path(f"{name}-results.csv".replace("/", "_"))
+    given.apart("--rejects", rejects, target, "the results file")
     written = export_results(store, campaign, target)
     document: dict[str, Any] = {"results": str(target), "rows": written}
     if rejects is not None:

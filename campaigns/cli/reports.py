@@ -32,7 +32,7 @@ def register(app: typer.Typer) -> None:
 def report(
     name: given.Name,
     html: Annotated[
-        Path | None, typer.Option("--html", metavar="FILE", help="A page with plots, in one file.")
+        Path | None, given.out_file("--html", metavar="FILE", help="A page with plots, in one file.")
     ] = None,
     plot: Annotated[
         Path | None, typer.Option("--plot", metavar="DIR", help="The plots, as PNG files.")

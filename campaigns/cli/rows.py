@@ -28,19 +28,15 @@ from campaigns.services.report import iso, iso_of
 from campaigns.settings import load_settings
 from campaigns.store import ATTEMPT_ORDERS, LEAD_ORDERS, Page, Store
 
-#: Rows that people are shown where they do not say how many.
-_SHOWN = 50
 _FOLLOW_EVERY = 0.5
 #: Events looked at again when following: on PostgreSQL one may become visible after its successor.
 _OVERLAP = 200
 
 DocumentT = TypeVar("DocumentT", bound=Document)
 
-Limit = Annotated[
-    int | None,
-    typer.Option("--limit", metavar="N", min=1, help=f"At most so many rows; default {_SHOWN} for people, else all."),
-]  # fmt: skip
-Offset = Annotated[int, typer.Option("--offset", metavar="N", min=0, help="Leave out so many rows before.")]
+Offset = Annotated[
+    int, typer.Option("--offset", metavar="N", min=0, max=given.MOST, help="Leave out so many rows before.")
+]
 Csv = Annotated[
     bool, typer.Option("--csv", help="A table for a spreadsheet on standard output; no cell is a formula.")
 ]
@@ -84,7 +80,9 @@ def leads(
         str | None, typer.Option("--zone", metavar="ZONE", help="Only leads that may be in that zone.")
     ] = None,
     attempts_from: Annotated[
-        int | None, typer.Option("--min-attempts", metavar="N", min=0, help="Only with so many attempts or more.")
+        int | None, typer.Option(
+            "--min-attempts", metavar="N", min=0, max=given.MOST, help="Only with so many attempts or more.",
+        )
     ] = None,
     sort: Annotated[
         str, typer.Option(
@@ -92,7 +90,7 @@ def leads(
             autocompletion=one_of(LEAD_ORDERS),
         )
     ] = "line",
-    limit: Limit = None,
+    limit: given.Limit = None,
     offset: Offset = 0,
     as_csv: Csv = False,
     as_json: given.Json = False,
@@ -174,7 +172,7 @@ def attempts(
             autocompletion=one_of(ATTEMPT_ORDERS),
         )
     ] = "-time",
-    limit: Limit = None,
+    limit: given.Limit = None,
     offset: Offset = 0,
     as_csv: Csv = False,
     as_json: given.Json = False,
@@ -221,7 +219,9 @@ def _attempt(row: Mapping[str, Any]) -> Attempt:
 def events(
     name: given.Name,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with new ones until Ctrl-C.")] = False,
-    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="So many of the latest.")] = 20,
+    limit: Annotated[
+        int, typer.Option("--limit", metavar="N", min=1, max=given.MOST, help="So many of the latest.")
+    ] = 20,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON document; with --follow one line of JSON per event.")
     ] = False,
@@ -294,7 +294,7 @@ def _page(
     if sort.removeprefix("-") not in orders:
         raise UsageError(f"--sort {sort} is not an order", f"use one of {', '.join(orders)}, or -BY")
     if limit is None and not (as_json or as_csv):
-        limit = _SHOWN
+        limit = given.SHOWN
     return Page(sort, limit, offset)
 
 

@@ -65,7 +65,9 @@ def explain_number(
     settings, out = load_settings(), Output(as_json)
     phone = normalise_phone(number, asked.region_of(region))
     if isinstance(phone, PhoneProblem):
-        raise UsageError(f"{number} is no number that is dialed: {phone.message}", "write it as +12125550123")
+        raise UsageError(
+            f"{number} is no number that is dialed: {phone.message.rstrip('.')}", "write it as +12125550123"
+        )
     store = open_store(settings)
     chosen = given.find_campaign(store, campaign) if campaign is not None else None
     found = explain(store, settings.workspace, phone.e164, settings.clock().now(), chosen)
@@ -128,7 +130,7 @@ def _shade(count: int, most: int) -> str:
 def evidence(
     name: given.Name,
     to: Annotated[
-        Path, typer.Option("--out", metavar="FILE", help="A .jsonl name writes JSON lines, any other CSV.")
+        Path, given.out_file("--out", metavar="FILE", help="A .jsonl name writes JSON lines, any other CSV.")
     ],
     as_json: given.Json = False,
 ) -> None:
@@ -193,7 +195,9 @@ def list_blackouts(as_json: given.Json = False) -> None:
 
 
 def remove_blackout(
-    number: Annotated[int, typer.Argument(metavar="ID", help="As `campaigns blackout list` shows it.")],
+    number: Annotated[
+        int, typer.Argument(metavar="ID", max=given.MOST, help="As `campaigns blackout list` shows it.")
+    ],
     as_json: given.Json = False,
 ) -> None:
     """Lift a blackout; its row stays, for the record.

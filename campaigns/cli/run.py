@@ -33,9 +33,9 @@ from campaigns.logs import configure_logs
 from campaigns.runtime import open_retell, open_store
 from campaigns.services.export import export_results
 from campaigns.services.imports import export_rejects
-from campaigns.services.launch import begin_and_end
+from campaigns.services.launch import begin_and_end, change_options, check_workspace
 from campaigns.services.looking import Looker
-from campaigns.services.simulation import RETRY, SPEED, simulated_clock, skip_quiet_hours
+from campaigns.services.simulation import OPTIONS, SPEED, simulated_clock, skip_quiet_hours
 from campaigns.settings import SIMULATOR, Settings, load_settings
 from campaigns.store import Store, Unavailable
 from workers.embedded import HomeLock, Stack
@@ -80,7 +80,6 @@ def run(
     out, settings = Output(as_json), load_settings()
     if speed is not None and (not simulate or not 0 < speed <= 10_000):
         raise UsageError("--speed takes 0 to 10000, and only with --simulate", "leave it out")
-    wanted = changes.over(CampaignOptions(retry=RETRY) if simulate else CampaignOptions())
     if not file.exists():
         raise UsageError(f"there is no file {file}", "check the path")
     configure_logs()
@@ -89,10 +88,15 @@ def run(
     with HomeLock(settings.home.resolve()):
         campaign_name = name or changes.name or file.stem
         found = store.campaigns.by_name(campaign_name)
+        if found is not None:
+            # First of all: workers may be dialing real people by its options, and out of its list.
+            check_workspace(found, settings.workspace)
+        # What was given is held against what the campaign has: an end without a zone is by the campaign's.
+        base = found.options if found else OPTIONS if simulate else CampaignOptions()
+        wanted = changes.over(base)
         campaign = found or new_campaign(store, settings, campaign_name, wanted)
         if found is not None:
-            now = settings.clock().now()
-            store.campaigns.set_options(campaign.id, changes.over(campaign.options), now)
+            change_options(store, campaign, wanted, settings.clock().now())
         try:
             code = _Runner(out, settings, store, campaign.name, file, speed or SPEED).run()
         finally:

@@ -18,18 +18,25 @@ from campaigns.domain.jobs import JobState
 from campaigns.domain.outcomes import Outcome
 from campaigns.domain.retry import NEVER_RETRIED
 from campaigns.domain.states import UNRESOLVED_CODE, CampaignState
-from campaigns.runtime import open_retell, open_store
+from campaigns.runtime import clock_of, open_retell, open_store
 from campaigns.services.account_numbers import note_numbers
-from campaigns.services.halt import stop_calls
+from campaigns.services.halt import Halted, stop_calls
 from campaigns.services.launch import DEFAULT_CPS
 from campaigns.services.launch import launch as set_going
 from campaigns.services.report import iso
-from campaigns.settings import Settings, load_settings
+from campaigns.settings import SIMULATOR, Settings, load_settings
 from campaigns.store import Store
 
 #: Outcomes after which a lead may be called in a further pass.
 _RECYCLABLE = sorted(set(Outcome) - NEVER_RETRIED)
 OPERATOR_PAUSE = "paused by the operator"
+StopCalls = Annotated[
+    bool,
+    typer.Option(
+        "--stop-calls",
+        help="Hang up the calls in progress as well, at once, and those that come of what was sent.",
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -119,9 +126,7 @@ def pause(
         ),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every campaign, of every account.")] = False,
-    hang_up: Annotated[
-        bool, typer.Option("--stop-calls", help="Hang up the calls in progress as well, at once.")
-    ] = False,
+    hang_up: StopCalls = False,
     as_json: given.Json = False,
 ) -> None:
     """Stop dialing; calls in progress go on and their results are collected, unless --stop-calls hangs them up.
@@ -129,17 +134,19 @@ def pause(
     Example: campaigns pause spring
     """
     settings, out = load_settings(), Output(as_json)
-    store, now = open_store(settings), settings.clock().now()
+    store = open_store(settings)
     if (name is None) is not everything:
         raise UsageError("what is to be paused is not said", "name one campaign, or use --all")
-    if name is not None and not hang_up:
-        campaign = given.find_campaign(store, name)
-        if not store.campaigns.pause(campaign.id, OPERATOR_PAUSE, now):
-            raise CampaignsError(f"{name} is {campaign.state}", "only a running campaign can be paused")
-        out.note(f"{name} is paused: no new dials; `campaigns resume {name}` goes on")
-        _show(out, given.find_campaign(store, name))
-        return
     chosen = None if name is None else given.find_campaign(store, name)
+    workspace = settings.workspace if chosen is None else chosen.workspace
+    now = clock_of(settings, store, workspace).now()
+    if chosen is not None and not hang_up:
+        if not store.campaigns.pause(chosen.id, OPERATOR_PAUSE, now):
+            raise CampaignsError(f"{name} is {chosen.state}", "only a running campaign can be paused")
+        out.note(f"{name} is paused: no new dials; `campaigns resume {name}` goes on")
+        _tell_of_batches(out, store, chosen)
+        _show(out, given.find_campaign(store, chosen.name))
+        return
     if chosen is None:
         ids = store.campaigns.pause_all(OPERATOR_PAUSE, now)
     else:
@@ -152,25 +159,50 @@ def pause(
         out.note(
             f"jobs go on at their times: {', '.join(active[:10])}; `campaigns jobs pause NAME` stops one"
         )
-    document: dict[str, Any] = {"paused": paused, "stopped_calls": [], "not_stopped": {}, "unknown_dials": 0}
+    accounts = {campaign.workspace for campaign in every} if chosen is None else {chosen.workspace}
+    halted = Halted()
     if hang_up:
-        accounts = {campaign.workspace for campaign in every} if chosen is None else {chosen.workspace}
         for workspace in sorted(accounts):
-            if not store.own_lines(workspace):
-                continue
-            with retell_of(settings, store, workspace) as retell:
-                halted = stop_calls(store, retell, workspace, None if chosen is None else [chosen.id])
-            document["stopped_calls"] += halted.stopped
-            document["not_stopped"] |= halted.failed
-            document["unknown_dials"] += halted.unknown
-        out.line(f"hung up: {len(document['stopped_calls']):,} calls")
-        for call_id, why in document["not_stopped"].items():
-            out.line(f"not hung up: {call_id}: {why}")
-        if document["unknown_dials"]:
-            out.line(f"unknown: {document['unknown_dials']:,} dials may still ring; run the command again")
-    out.document(document)
-    open_ends = document["not_stopped"] or document["unknown_dials"]
-    raise typer.Exit(NEEDS_A_PERSON if open_ends else 0)
+            halted.add(_hang_up(settings, store, workspace, None if chosen is None else [chosen.id]))
+        _tell(out, halted)
+    out.document({"paused": paused, **_halted(halted)})
+    raise typer.Exit(NEEDS_A_PERSON if halted.open_ends else 0)
+
+
+def _hang_up(settings: Settings, store: Store, workspace: str, campaign_ids: list[str] | None) -> Halted:
+    if not store.own_lines(workspace):
+        return Halted()
+    clock = clock_of(settings, store, workspace)
+    if workspace == SIMULATOR and settings.real_api and store.workspaces.clock(workspace) is not None:
+        # A run that goes on has its simulator to itself: its workers hang up.
+        return stop_calls(store, None, workspace, clock.now, campaign_ids)
+    with retell_of(settings, store, workspace) as retell:
+        return stop_calls(store, retell, workspace, clock.now, campaign_ids)
+
+
+def _halted(halted: Halted) -> dict[str, Any]:
+    """What `--stop-calls` came to, as a part of a command's document."""
+    return {
+        "stopped_calls": halted.stopped,
+        "not_stopped": halted.failed,
+        "unknown_dials": halted.unknown,
+        "waiting_at_retell": halted.waiting,
+        "rung_until": None if halted.until is None else iso(halted.until),
+    }
+
+
+def _tell(out: Output, halted: Halted) -> None:
+    out.line(f"hung up: {len(halted.stopped):,} calls")
+    for call_id, why in halted.failed.items():
+        out.line(f"not hung up: {call_id}: {why}")
+    if halted.unknown:
+        out.line(f"unknown: {halted.unknown:,} dials may still ring; run the command again")
+    if halted.waiting:
+        until = "" if halted.until is None else f" until {iso(halted.until)}"
+        out.line(
+            f"waiting: Retell may still ring {halted.waiting:,} leads{until}; their calls are hung up as they show,"
+            " by the workers: keep them running, or run the command again"
+        )
 
 
 def recycle(
@@ -201,7 +233,7 @@ def recycle(
         raise CampaignsError(f"{name} is cancelled", "import the leads into another campaign")
     if campaign.is_over(now):
         raise CampaignsError(f"{name} is past its end", "give it a later --end-at with `campaigns run`")
-    recycled = store.campaigns.recycle(campaign.id, wanted, now)
+    recycled = store.returns.recycle(campaign.id, wanted, now)
     if not recycled:
         raise CampaignsError(
             f"no lead of {name} ended with {', '.join(wanted)}",
@@ -227,24 +259,44 @@ def resume(name: given.Name, as_json: given.Json = False) -> None:
     campaign = given.find_campaign(store, name)
     if campaign.state != CampaignState.PAUSED:
         raise CampaignsError(f"{name} is {campaign.state}, not paused", f"see `campaigns status {name}`")
-    store.campaigns.resume(campaign.id, settings.clock().now())
+    store.campaigns.resume(campaign.id, clock_of(settings, store, campaign.workspace).now())
     resumed = given.find_campaign(store, name)
     out.note(f"{name} is {_when(resumed)}" + (" again" if resumed.state == CampaignState.RUNNING else ""))
     _show(out, resumed)
 
 
-def cancel(name: given.Name, as_json: given.Json = False) -> None:
-    """Give a campaign up: its waiting leads end as cancelled, calls in progress are left to finish.
+def cancel(name: given.Name, hang_up: StopCalls = False, as_json: given.Json = False) -> None:
+    """Give a campaign up: its waiting leads end as cancelled, calls in progress finish, unless --stop-calls ends them.
 
     Example: campaigns cancel spring
     """
     settings, out = load_settings(), Output(as_json)
     store = open_store(settings)
     campaign = given.find_campaign(store, name)
-    if not store.campaigns.cancel(campaign.id, settings.clock().now()):
+    now = clock_of(settings, store, campaign.workspace).now()
+    # To hang up what still rings, the command is run again.
+    again = hang_up and campaign.state == CampaignState.CANCELLED
+    if not again and not store.campaigns.cancel(campaign.id, now):
         raise CampaignsError(f"{name} is {campaign.state} already", f"see `campaigns status {name}`")
     out.note(f"{name} is cancelled")
-    _show(out, given.find_campaign(store, name))
+    cancelled = given.find_campaign(store, name)
+    if not hang_up:
+        _tell_of_batches(out, store, cancelled)
+        _show(out, cancelled)
+        return
+    halted = _hang_up(settings, store, campaign.workspace, [campaign.id])
+    _tell(out, halted)
+    out.document({**_state(cancelled), **_halted(halted)})
+    raise typer.Exit(NEEDS_A_PERSON if halted.open_ends else 0)
+
+
+def _tell_of_batches(out: Output, store: Store, campaign: Campaign) -> None:
+    """What cannot be taken back from Retell's own dialer."""
+    left = store.halts.left_at_retell(campaign.workspace, [campaign.id])
+    if left.attempts and left.until is not None:
+        out.note(
+            f"Retell may still ring {len(left.attempts):,} leads of it until {iso(left.until)}; --stop-calls hangs up"
+        )
 
 
 def release(
@@ -274,7 +326,7 @@ def release(
             f"leads held with {code} need a time zone", "name it with --timezone America/New_York"
         )
     asked.changes(timezone=timezone)
-    released = store.campaigns.release(campaign.id, code, timezone, settings.clock().now())
+    released = store.returns.release(campaign.id, code, timezone, settings.clock().now())
     if not released:
         codes = sorted({held for held, _, _ in store.reports.held(campaign.id)})
         raise CampaignsError(
@@ -285,5 +337,9 @@ def release(
     out.document({"campaign": name, "code": code, "released": released})
 
 
+def _state(campaign: Campaign) -> dict[str, Any]:
+    return {"campaign": campaign.name, "state": campaign.state.value, "reason": campaign.reason}
+
+
 def _show(out: Output, campaign: Campaign) -> None:
-    out.document({"campaign": campaign.name, "state": campaign.state.value, "reason": campaign.reason})
+    out.document(_state(campaign))

@@ -8,7 +8,7 @@ once: the calls that are known, and as many waiting tasks as those lines still h
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -17,6 +17,8 @@ from campaigns.domain.recovery import LONGEST_RING
 BATCH_MODE = "batch"
 #: For how long calls may be left with Retell's dialer: nothing of ours rings later. And what an operator may choose.
 DEFAULT_HORIZON, SHORTEST_HORIZON, LONGEST_HORIZON = "5m", 120.0, 7200.0
+#: Seconds before a window opens, or a campaign starts, from which a batch may be sent, with a `trigger_timestamp`.
+SENT_AHEAD = 60.0
 #: A window ends with a whole minute: of the horizon so much (seconds) may be cut off.
 CUT_OFF = 60.0
 #: Most tasks of one batch: all its calls are listed by one request.
@@ -106,6 +108,26 @@ def lines_for(most: int, budget: int, placed: int, queues: Sequence[tuple[int, i
     return 0
 
 
+def lines_for_next(
+    budget: int, keeps: int | None, placed: int, queues: Sequence[tuple[int, int]], tasks: int
+) -> int:
+    """The lines of one more batch, of a campaign that keeps so many for itself; None: as many as all batches have.
+
+    Batches share their lines at Retell; one of a campaign with a cap, or of one that has to give lines back, dials only
+    while all of them use fewer than its own.
+    """
+    return lines_for(budget if keeps is None else min(budget, keeps), budget, placed, queues, tasks)
+
+
+def tasks_wanted(lines: int, cap: int | None, room: int, ahead: Callable[[int], int]) -> int:
+    """For how many tasks a claim looks: for all lines of the account, or the campaign's cap, and what may wait behind.
+
+    How many of them are sent is known when the lines are dealt. room: tasks of one claim at most.
+    """
+    most = lines if cap is None else min(lines, cap)
+    return min(room, most + ahead(most))
+
+
 def shared_out(total: int, wanted: Mapping[str, int]) -> dict[str, int]:
     """`total` lines over campaigns by what they want, rounded up for each: none is thought to hold less than it may."""
     every = sum(wanted.values())
@@ -135,8 +157,8 @@ class Missing:
     """What is known of tasks without a call. since_end: business seconds since their window ended; below 0: it is open.
 
     searches: how many since then found nothing, the latest included. younger: `call_status` of calls of ours that were
-    made after that end and that the latest search did show. found: calls of the batch so far; taken: tasks that Retell
-    counted in it, None where it did not say.
+    made after that end, by Retell's clock too, and that the latest search did show. found: calls of the batch so far;
+    taken: tasks that Retell counted in it, None where it did not say.
     """
 
     since_end: float

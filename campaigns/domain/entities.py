@@ -199,6 +199,10 @@ class Campaign:
     start_at: datetime | None = None
     end_at: datetime | None = None
 
+    def begins_after(self, now: datetime) -> bool:
+        """Whether its start lies ahead: nobody is rung before."""
+        return self.start_at is not None and now < self.start_at
+
     def is_over(self, now: datetime) -> bool:
         """Whether its end has come."""
         return self.end_at is not None and self.end_at <= now
@@ -235,10 +239,12 @@ class DialOrder:
     """Everything a worker needs to dial one attempt.
 
     dialed_ms: when the number was dialed over all campaigns (business ms), as far back as any cap. caller: the
-    from-number, with its uses but this one where the campaign has a cap for them.
+    from-number, with its uses but this one where the campaign has a cap for them. batched: Retell's own dialer makes
+    its call, or has it already.
     """
 
     attempt_id: str
+    batched: bool
     state: AttemptState
     campaign_id: str
     campaign_state: CampaignState

@@ -1,6 +1,6 @@
 """How many calls may be started now, for whom, and how often to look: arithmetic on values.
 
-Slots (DESIGN): ceiling = min(limit, operator's own) - reserved inbound - reserve; foreign = max(0, current - own);
+Slots (DESIGN): ceiling = limit - reserved inbound - reserve of the operator; foreign = max(0, current - own);
 free = ceiling - foreign - own.
 """
 
@@ -115,6 +115,14 @@ def deal(free: int, demands: Sequence[Demand], debts: Mapping[str, float] | None
         else:
             heapq.heappop(queue)
     return dealt
+
+
+def calls_wanted(lines: int, in_progress: int, cap: int | None) -> int:
+    """Calls for which a campaign looks for leads on so many lines, below its own cap.
+
+    One at its cap looks for nobody, so that it keeps no other from the numbers that both have.
+    """
+    return lines if cap is None else max(0, min(lines, cap - in_progress))
 
 
 def claim_room(cps: float | None, waiting: int) -> int:

@@ -13,8 +13,12 @@ from campaigns.domain.windows import DAYS, zone
 LATEST_CALLBACK = timedelta(days=90)
 #: Behind every zone on Earth: where nobody knows the callee's, a time of theirs is never taken too early.
 _LAST_ZONE_ON_EARTH = "Etc/GMT+12"
-_NO = frozenset(
-    {"", "0", "false", "no", "n", "none", "null", "n/a", "na", "unknown", "never", "not requested"}
+_NO = frozenset({"", "0", "false", "no", "n", "none", "null", "n/a", "na", "unknown", "not requested"})
+#: Of a time to call back: "never", "no callback wanted", "doesn't want to be called". Not "not before 5 pm", nor "not
+#: now, tomorrow".
+_NO_CALLBACK = re.compile(
+    r"(?:no|not|never|none|nothing|don'?t|doesn'?t|do not|does not|did not)\b"
+    r"(?!.*(?:day|tomorrow|later|week|month|hour|morning|noon|evening))\D*"
 )
 _YES = frozenset({"1", "true", "yes", "y"})
 _TIME = re.compile(r"(\d{1,2})(?::(\d{2}))?(?::\d{2})?\s*(?:([ap])\.?m\.?)?", re.IGNORECASE)
@@ -44,7 +48,7 @@ def request_of(
     if dnc_field and _text(analysis.get(dnc_field)) not in _NO:
         return NeverAgain()
     wish = _text(analysis.get(callback_field)) if callback_field else ""
-    if wish in _NO:
+    if wish in _NO or _NO_CALLBACK.fullmatch(wish.replace("\u2019", "'")):
         return None
     return CallBack(None if wish in _YES else requested_at(wish, zones, now))
 

@@ -109,10 +109,12 @@ ATTEMPT_TRANSITIONS: dict[AttemptState, frozenset[AttemptState]] = {
     AttemptState.SETTLED: frozenset(),
 }
 
+#: Attempts that were sent, or may have been, and are not known to be calls.
+UNDERWAY = frozenset({AttemptState.DIALING, AttemptState.AMBIGUOUS})
+#: Attempts that are not known to be calls, and may become some: in a batch, its tasks that wait.
+WAITING = UNDERWAY | {AttemptState.CLAIMED}
 #: Attempts that occupy a line: an ambiguous one may be a live call.
-SLOT_HOLDING = frozenset(
-    {AttemptState.CLAIMED, AttemptState.DIALING, AttemptState.AMBIGUOUS, AttemptState.PLACED}
-)
+SLOT_HOLDING = WAITING | {AttemptState.PLACED}
 #: Attempts that keep their lead in flight and their number from being dialed by anyone else of ours.
 OPEN_ATTEMPT = SLOT_HOLDING | {AttemptState.ENDED}
 #: Attempts for which a call id must be known.

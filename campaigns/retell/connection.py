@@ -91,6 +91,9 @@ class Connection:
         self._sleep, self._rng, self._now = sleep, rng or random.Random(), now
         self._deadline = Deadline()
         self._pid = os.getpid()
+        self.clock_ahead: float | None = None
+        """Seconds by which this machine's clock was ahead of the server's at the latest answer that has a Date; good to
+        about a second, None before the first one."""
         self._http = httpx.Client(
             transport=transport or bounded_transport(url, max_connections, now, self._deadline),
             headers={
@@ -186,21 +189,13 @@ class Connection:
 
     def look(self, path: str) -> Look:
         """One GET, whatever it answers. Raises RetellUnavailable where no answer comes."""
-        started, before = self._now(), datetime.now(UTC)
-        seen: list[tuple[int, httpx.Headers]] = []
+        seen: list[Look] = []
         try:
             self._request("GET", path, None, None, (), self._read_timeout, seen)()
         except RetellError:
             if not seen:
                 raise
-        seconds = self._now() - started
-        status, headers = seen[0]
-        date = http_date(headers.get("date", ""))
-        if date is None:
-            return Look(status, seconds, None)
-        # The server wrote its whole second somewhere on the way: half of the way and half a second are the best guess.
-        there = date.timestamp() + 0.5 - seconds / 2
-        return Look(status, seconds, before.timestamp() - there)
+        return seen[0]
 
     def _request(
         self,
@@ -210,7 +205,7 @@ class Connection:
         body: Any,
         parts: Sequence[Part],
         seconds: float,
-        seen: list[tuple[int, httpx.Headers]] | None = None,
+        seen: list[Look] | None = None,
     ) -> Callable[[], bytes]:
         """One try, to be called as often as it may be repeated; all of them end within `seconds`."""
         if os.getpid() != self._pid:
@@ -221,7 +216,7 @@ class Connection:
         waits = httpx.Timeout(seconds / 2, connect=min(5.0, seconds / 2))
 
         def once() -> bytes:
-            started = self._now()
+            started, clock = self._now(), datetime.now(UTC)
             try:
                 prepared = self._http.build_request(
                     method,
@@ -239,9 +234,11 @@ class Connection:
                 log.debug("asked method=%s path=%s answer=none: %s", method, unquote(path), text)
                 kind = _Unsent if isinstance(verdict_of_error(error), NeverSent) else RetellUnavailable
                 raise kind(text, "check the network and RETELL_BASE_URL") from None
-            if seen is not None:
-                seen.append((status, answered))
             spent = self._now() - started
+            ahead = _ahead(answered, clock, spent)
+            self.clock_ahead = self.clock_ahead if ahead is None else ahead
+            if seen is not None:
+                seen.append(Look(status, spent, ahead))
             log.debug("asked method=%s path=%s status=%s seconds=%.3f", method, unquote(path), status, spent)
             if 200 <= status < 300:
                 return payload
@@ -278,6 +275,15 @@ class Connection:
         forms = {key, json.dumps(key)[1:-1], repr(key)[1:-1]}
         # In one pass: a replacement must not be looked into again.
         return re.sub("|".join(map(re.escape, sorted(forms, key=len, reverse=True))), "[key]", text)
+
+
+def _ahead(headers: httpx.Headers, clock: datetime, seconds: float) -> float | None:
+    """By how many seconds a clock, read when the request was sent, is ahead of that which wrote the Date."""
+    date = http_date(headers.get("date", ""))
+    if date is None:
+        return None
+    # The server wrote its whole second somewhere on the way: half of the way and half a second are the best guess.
+    return clock.timestamp() - (date.timestamp() + 0.5 - seconds / 2)
 
 
 def _may_pass(error: BaseException) -> bool:

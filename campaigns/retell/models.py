@@ -163,10 +163,11 @@ class Concurrency(_Answer):
     concurrency_burst_limit: Whole | None = None
     reserved_inbound_concurrency: Whole | None = None
 
-    def ceiling(self, burst: bool = False) -> int | None:
+    def ceiling(self, burst: bool = False, reserve: int = 0) -> int | None:
         """How many calls outbound work may hold at once, never below 0; None if Retell does not tell.
 
-        `burst`: the operator accepts the surcharge; it counts only where the workspace has burst enabled.
+        `burst`: the operator accepts the surcharge; it counts only where the workspace has burst enabled. `reserve`:
+        lines that the operator keeps free.
         """
         limit = self.concurrency_limit
         if limit is None and self.base_concurrency is not None:
@@ -175,7 +176,7 @@ class Concurrency(_Answer):
             limit = self.concurrency_burst_limit
         if limit is None:
             return None
-        return max(0, limit - max(0, self.reserved_inbound_concurrency or 0))
+        return max(0, limit - max(0, self.reserved_inbound_concurrency or 0) - reserve)
 
 
 class CallAnalysis(_Answer):

@@ -15,6 +15,8 @@ log = structlog.get_logger(__name__)
 
 #: Real time after which workers ask for the account's numbers anew: a type hardly ever changes.
 LIST_MS = 3_600_000
+#: The same where the list could not be read: until then all providers share one schedule.
+LIST_AGAIN_MS = 60_000
 #: The same after a refused dial, which may mean that a number was given up.
 LIST_AFTER_REFUSAL_MS = 30_000
 
@@ -33,6 +35,7 @@ def keep_numbers_fresh(context: Context, every_ms: int = LIST_MS) -> None:
     try:
         note_numbers(context.store, context.workspace, context.retell.list_phone_numbers())
     except RetellError as error:
+        context.store.numbers.put_off_listing(context.workspace, max(0, every_ms - LIST_AGAIN_MS))
         log.warning("numbers_unknown", error=str(error))
 
 

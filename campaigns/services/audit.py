@@ -101,7 +101,7 @@ def _rows(store: Store, campaign: Campaign) -> Check:
 
 
 def _tallies(store: Store, campaign: Campaign) -> Check:
-    wrong = store.reports.miscounted(campaign.id)
+    wrong = store.tallies.miscounted(campaign.id)
     return Check("what is shown is what is there", "the tallies are those of the rows", wrong)
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import structlog
 
-from campaigns.compliance import Rules, remedy_for, rules_for
+from campaigns.compliance import Rules, remedy_for
 from campaigns.domain.batching import (
     REFUSED_SIZES,
     SHORTEST_LOOK,
@@ -49,11 +49,12 @@ from campaigns.services.dial import (
     NOT_SENT_BACKOFF,
     REFUSED_BACKOFF,
     awake_seconds,
-    gate_of,
+    gate_by,
     lease_ms,
     number_is_busy,
     pause_if_hopeless,
     refusal_of,
+    rules_of,
     task_of,
 )
 from campaigns.store import Batch
@@ -84,9 +85,17 @@ def send(context: Context, batch_id: str, awake: Callable[[], float] = awake_sec
     claimed = store.batches.get(batch_id)
     if claimed is None or claimed.state != BatchState.CLAIMED:
         return 0
+    # Between a claim and its sending lie the gate of each lead, and the answers to the parts before. Its lease outlasts
+    # each of these steps; who slept over one finds it gone.
+    lease = lease_ms(context.dial_timeout)
+    if not store.batches.hold(batch_id, lease):
+        return 0
     sent, unused = 0, [batch_id]
+    refusals = store.attempts.refusals_of_claimed(batch_id)
     for group in _groups(context, claimed):
-        for part in _parts(context, group.members):
+        for part in _parts(group.members, refusals):
+            if not store.batches.hold(batch_id, lease):
+                return sent
             own_id = unused.pop() if unused else uuid.uuid4().hex
             sent += _send_part(context, claimed, own_id, _Group(group.window, part), awake)
     store.batches.close_claim(batch_id, NOT_RUNNING)
@@ -99,19 +108,18 @@ def _groups(context: Context, claimed: Batch) -> list[_Group]:
     now = context.clock.now()
     at = max(now, claimed.begins_at or now)
     groups: dict[CallWindow, _Group] = {}
-    for task in context.store.batches.tasks(claimed.id):
-        order = attempts.dial_order(task.attempt_id) if task.state is AttemptState.CLAIMED else None
-        if order is None:
-            continue
-        answer = number_is_busy(order, at) or gate_of(context, order, at)
+    rules: Rules | None = None
+    for order in attempts.claimed_orders(claimed.id):
+        rules = rules or rules_of(context, order.options)
+        answer = number_is_busy(order, at) or gate_by(rules, order, at)
         if isinstance(answer, GateRefused):
             held = answer.next_at is None and answer.code != "suppressed"
             hold = (answer.code, remedy_for(answer)) if held else None
             attempts.give_back(
-                task.attempt_id, AttemptState.CLAIMED, answer.code, 0, answer.next_at or now, now, hold
+                order.attempt_id, AttemptState.CLAIMED, answer.code, 0, answer.next_at or now, now, hold
             )
             continue
-        window = _window(context, order, at)
+        window = _window(rules, order, at, now)
         if window is None:
             _no_time(context, [(order, answer)])
             continue
@@ -120,18 +128,18 @@ def _groups(context: Context, claimed: Batch) -> list[_Group]:
     return _fitting(context, claimed, found, at)
 
 
-def _window(context: Context, order: DialOrder, at: datetime) -> CallWindow | None:
-    """What is left of the callee's window within the horizon, in its zone."""
+def _window(rules: Rules, order: DialOrder, at: datetime, now: datetime) -> CallWindow | None:
+    """What is left of the callee's window within the horizon from `at` on, in its zone."""
     options = order.options
     until = at + options.horizon()
     ends_at = options.ends_at()
     if ends_at is not None:
         until = min(until, ends_at)
-    rules: Rules = rules_for(options.profile, options.windows, context.store.evidence.blackouts())
     openings = rules.terms(order.callee).openings
     stretches = [(at, until)] if openings is None else openings.within(at, until)
     zone = order.callee.zones[0] if order.callee.zones else PLAIN_ZONE
-    return call_window(zone, stretches, at)
+    # By now: what opens ahead must not be written from the minute in which it opens.
+    return call_window(zone, stretches, now)
 
 
 def _fitting(context: Context, claimed: Batch, groups: list[_Group], at: datetime) -> list[_Group]:
@@ -162,12 +170,11 @@ def _no_time(context: Context, members: Sequence[_Member]) -> None:
         )
 
 
-def _parts(context: Context, members: Sequence[_Member]) -> list[list[_Member]]:
+def _parts(members: Sequence[_Member], refusals: Mapping[str, int]) -> list[list[_Member]]:
     """Batches of bearable size; leads of a refused one go in ever smaller ones, until the bad one is alone."""
     by_size: dict[int, list[_Member]] = {}
     for order, evidence in members:
-        refusals = context.store.attempts.refusals_of_lead(order.attempt_id)
-        size = REFUSED_SIZES[min(refusals, len(REFUSED_SIZES) - 1)]
+        size = REFUSED_SIZES[min(refusals.get(order.attempt_id, 0), len(REFUSED_SIZES) - 1)]
         by_size.setdefault(size, []).append((order, evidence))
     return [
         chosen[start : start + size]

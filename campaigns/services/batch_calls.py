@@ -25,13 +25,15 @@ from campaigns.domain.batching import (
     look_every,
 )
 from campaigns.domain.call_windows import PLAIN_ZONE, a_week_later
+from campaigns.domain.clock import to_ms
 from campaigns.domain.entities import OpenCall
-from campaigns.domain.states import AttemptState
+from campaigns.domain.states import UNDERWAY, AttemptState, CampaignState
 from campaigns.retell import PAGE, Call, Calls, RetellError
 from campaigns.services import results
 from campaigns.services.adoption import adopt
 from campaigns.services.context import Context
 from campaigns.services.dispatch import phone_campaigns
+from campaigns.services.halt import hang_up_due
 from campaigns.store import Batch, Task
 
 log = structlog.get_logger(__name__)
@@ -42,7 +44,6 @@ LOOK_LEASE_MS = 30_000
 SHORTEST_PAUSE, IDLE_PAUSE = 0.25, 1.0
 #: How often, a week apart each, the tasks that a batch left over are watched for.
 WEEKS_WATCHED = 4
-_WAITING = (AttemptState.DIALING, AttemptState.AMBIGUOUS)
 
 
 @dataclass
@@ -78,8 +79,8 @@ def look(context: Context) -> Looked:
             store.workspaces.note_trouble(workspace, str(error))
             log.warning("batches_unreadable", batches=len(together), error=str(error))
             for batch in together:
-                store.batches.look_again(batch.id, _pause_ms(context, batch, urgent=False), empty=False)
-    _stop_suppressed(context, done)
+                store.batches.look_again(batch, _pause_ms(context, batch, urgent=False), empty=False)
+    done.stopped += hang_up_due(context)
     if store.batches.open_batches(workspace):
         # A turn never comes sooner than that after the last one.
         done.again_in = max(SHORTEST_PAUSE, min(IDLE_PAUSE, URGENT_LOOK / context.clock.speed))
@@ -102,7 +103,7 @@ def _look_at(context: Context, batch: Batch, asked: Calls, done: Looked) -> None
     tasks = store.batches.tasks(batch.id)
     ours = {task.attempt_id for task in tasks}
     listed = Calls([call for call in asked if call.attempt_id in ours], asked.malformed)
-    waiting = {task.attempt_id: task for task in tasks if task.state in _WAITING}
+    waiting = {task.attempt_id: task for task in tasks if task.state in UNDERWAY}
     known = {task.attempt_id: task.call_id for task in tasks if task.call_id is not None}
     for call in listed:
         attempt_id = call.attempt_id or ""
@@ -171,15 +172,18 @@ def _judge(
             late = {task.attempt_id for task in missing} & {call.attempt_id for call in asked}
             if late:  # the next look joins them
                 proves = False
-            younger = [call.call_status or "" for call in asked if call.attempt_id in witnesses]
+            shown = [call for call in asked if call.attempt_id in witnesses]
+            # By Retell's own clock, which reads the windows: ours may be ahead of it, and the window still to come.
+            if any((call.start_timestamp or 0) >= to_ms(ends_at) for call in shown):
+                younger = [call.call_status or "" for call in shown]
     verdict = Verdict.WAIT
     found = sum(task.call_id is not None for task in store.batches.tasks(batch.id))
     if proves:
         verdict = judge(Missing(since_end, batch.searches + 1, younger, found, batch.taken))
     if verdict is Verdict.WAIT:
-        urgent = any(task.suppressed for task in missing)
+        urgent = any(task.unwanted for task in missing)
         empty = proves and since_end >= 0
-        store.batches.look_again(batch.id, _pause_ms(context, batch, urgent=urgent), empty=empty)
+        store.batches.look_again(batch, _pause_ms(context, batch, urgent=urgent), empty=empty)
         return
     for task in missing:
         if verdict is Verdict.UNRESOLVED:
@@ -199,6 +203,9 @@ def _hold(
     context: Context, batch: Batch, task: Task, verdict: Verdict, *, known: bool
 ) -> tuple[str, str] | None:
     """Code and remedy for a lead that must not simply be tried again. known: Retell has, or had, the batch."""
+    campaign = context.store.campaigns.get(batch.campaign_id)
+    if campaign is not None and campaign.state == CampaignState.CANCELLED:
+        return None  # nobody tries it again
     if verdict is Verdict.LEFT_OVER and known:
         # Nobody knows whether Retell drops such a task, or keeps it for the same weekday: nothing is dialed beside it.
         again = a_week_later(batch.begins_at or context.clock.now(), batch.zone or PLAIN_ZONE)
@@ -269,24 +276,11 @@ def _watch_on(context: Context, batch: Batch) -> None:
         return
     length = batch.ends_at - batch.begins_at
     if now < batch.reopens_at + length + timedelta(seconds=END_MARGIN):
-        context.store.batches.look_again(batch.id, _pause_ms(context, batch, urgent=True), empty=False)
+        context.store.batches.look_again(batch, _pause_ms(context, batch, urgent=True), empty=False)
         return
     again = a_week_later(batch.reopens_at, batch.zone or PLAIN_ZONE)
     expected = again - batch.begins_at < timedelta(weeks=WEEKS_WATCHED + 1)
     context.store.batches.watch_again(batch.id, again if expected else None)
-
-
-def _stop_suppressed(context: Context, done: Looked) -> None:
-    """Hang up calls whose number came onto the do-not-call list after they were sent."""
-    store = context.store
-    for task in store.batches.to_stop(context.workspace):
-        try:
-            context.retell.stop_call(task.call_id or "")
-        except RetellError as error:
-            log.warning("call_not_stopped", call_id=task.call_id, error=str(error))
-            continue
-        why = f"call {task.call_id} was hung up: its number came onto the do-not-call list after it was sent"
-        done.stopped += store.batches.stopped(task, why, context.clock.now())
 
 
 def _pause_ms(context: Context, batch: Batch, *, urgent: bool) -> int:

@@ -157,7 +157,7 @@ class CampaignConfig(BaseModel):
         Flag("NUMBER", "write it as +14155550100", many=True),
     ] = list(_DEFAULT.from_numbers)
     number_cap: Annotated[
-        Annotated[int, Field(ge=1)] | None,
+        Annotated[int, Field(ge=1, le=1_000_000)] | None,
         Field(description="Calls from each number in 24 hours, over all campaigns; default: no cap."),
         Flag("N", "write a whole number above 0, or leave it out for no cap", int),
     ] = _DEFAULT.number_cap
@@ -204,7 +204,7 @@ class CampaignConfig(BaseModel):
         Flag("TIME", "write it as 5m, from 2m to 2h"),
     ] = _DEFAULT.batch_horizon
     concurrency: Annotated[
-        Annotated[int, Field(ge=1)] | None,
+        Annotated[int, Field(ge=1, le=100_000)] | None,
         Field(description="Calls in progress at most; default: what the account allows."),
         Flag("N", "use `campaigns pause` to stop dialing, or leave it out", int),
     ] = _DEFAULT.concurrency
@@ -268,7 +268,7 @@ class CampaignConfig(BaseModel):
     ] = _DEFAULT.retry
     max_attempts: Annotated[
         int,
-        Field(ge=1, description=f"Attempts per lead, default {_DEFAULT.max_attempts}."),
+        Field(ge=1, le=1_000, description=f"Attempts per lead, default {_DEFAULT.max_attempts}."),
         Flag("N", "leave it out for the default", int),
     ] = _DEFAULT.max_attempts
     dnc_field: Annotated[

@@ -8,7 +8,7 @@ without end, and counts weekdays from Monday.)
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 from cronsim import CronSim, CronSimError
@@ -40,9 +40,14 @@ def upcoming(expression: str, zone_name: str, after: datetime) -> Iterator[datet
             f"{expression!r} is not a cron expression ({error})", "write five fields, as '0 9 * * MON-FRI'"
         ) from None
     found = False
-    for time in times:
+    while (time := next(times, None)) is not None:
         found = True
-        yield time.astimezone(UTC)
+        at = time.astimezone(UTC)
+        if at.astimezone(local.tzinfo).hour != time.hour:
+            # A midnight that the clocks jumped over: cronsim names it only where it comes from another day.
+            times = CronSim(expression, (at - timedelta(seconds=1)).astimezone(local.tzinfo))
+            continue
+        yield at
     if not found:
         raise UsageError(f"{expression!r} never comes", "write a day that exists, as '0 9 * * MON-FRI'")
 

@@ -12,10 +12,10 @@ from enum import StrEnum
 import redis
 import structlog
 
-from campaigns.compliance import evidence_of, may_call, remedy_for, rules_for
+from campaigns.compliance import Rules, evidence_of, may_call, remedy_for, rules_for
 from campaigns.domain.caller_ids import UNKNOWN_TYPE, cps_of, none_free
 from campaigns.domain.clock import to_ms
-from campaigns.domain.entities import DialOrder, Evidence, UnknownDial
+from campaigns.domain.entities import CampaignOptions, DialOrder, Evidence, UnknownDial
 from campaigns.domain.entities import Refused as GateRefused
 from campaigns.domain.pacing import SHRINK_SECONDS
 from campaigns.domain.states import AttemptState, CampaignState
@@ -83,7 +83,7 @@ def dial(context: Context, attempt_id: str, awake: Callable[[], float] = awake_s
     """Dial a claimed attempt, at most once. Safe to call any number of times with the same id."""
     store = context.store
     order = store.attempts.dial_order(attempt_id)
-    if order is None or order.state != AttemptState.CLAIMED:
+    if order is None or order.state != AttemptState.CLAIMED or order.batched:
         return DialResult(Dialed.DROPPED)
     waited = _take_turn(context, order)
     if waited is not None:
@@ -196,12 +196,22 @@ def number_is_busy(order: DialOrder, now: datetime) -> GateRefused | None:
 
 def gate_of(context: Context, order: DialOrder, now: datetime) -> Evidence | GateRefused:
     """The gate right before the POST; what it let the dial through on, for the record."""
+    return gate_by(rules_of(context, order.options), order, now)
+
+
+def rules_of(context: Context, options: CampaignOptions) -> Rules:
+    return rules_for(options.profile, options.windows, context.store.evidence.blackouts())
+
+
+def gate_by(rules: Rules, order: DialOrder, now: datetime) -> Evidence | GateRefused:
+    """The same by these rules, the campaign's."""
     if order.campaign_state != CampaignState.RUNNING:
         return GateRefused("not_running", now, "the campaign is not running")
-    ends_at = order.options.ends_at()
+    starts_at, ends_at = order.options.starts_at(), order.options.ends_at()
+    if starts_at is not None and now < starts_at:
+        return GateRefused("before_start", starts_at, "the campaign's start has not come")
     if ends_at is not None and ends_at <= now:
         return GateRefused("campaign_ended", now, "the campaign's end has come")
-    rules = rules_for(order.options.profile, order.options.windows, context.store.evidence.blackouts())
     answer = may_call(order.callee, now, rules, order.dialed_ms, order.suppressed)
     return answer if isinstance(answer, GateRefused) else evidence_of(order, answer, rules, now)
 

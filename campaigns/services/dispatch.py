@@ -10,7 +10,8 @@ from functools import partial
 import structlog
 
 from campaigns.compliance import Rules, may_call, remedy_for, rules_for
-from campaigns.domain.batching import CUT_OFF, ahead, call_seconds, wants_more
+from campaigns.domain.batching import CUT_OFF, SENT_AHEAD, ahead, call_seconds, wants_more
+from campaigns.domain.clock import SystemClock
 from campaigns.domain.entities import Allowed, Callee, Campaign, Refused
 from campaigns.domain.pacing import MOST_WAITING, PACE_AGAIN, Segment, claim_order, claim_room
 from campaigns.domain.states import CampaignState
@@ -19,6 +20,7 @@ from campaigns.retell import RetellError, RetellRefused
 from campaigns.services.account_numbers import keep_numbers_fresh
 from campaigns.services.callers import placed_pool, pool_cps
 from campaigns.services.context import Context
+from campaigns.services.health import skew
 from campaigns.store import Account, Claimed, ClaimPlan, Load
 
 log = structlog.get_logger(__name__)
@@ -31,8 +33,8 @@ SNAPSHOT_SHARED_MS, SNAPSHOT_ALONE_MS = 2_000, 5_000
 SNAPSHOT_STALE_MS = 60_000
 #: Real time after which a claim that no worker took up is given back.
 CLAIM_LEASE_MS = 8_000
-#: Batches are sent so long before a window opens (business time), with a `trigger_timestamp` for the opening.
-OPENS_SOON = timedelta(seconds=60)
+#: Batches are sent so long before a window opens, or the campaign starts, with a `trigger_timestamp` for that instant.
+OPENS_SOON = timedelta(seconds=SENT_AHEAD)
 #: Business time between two claims of a campaign in batch mode.
 BATCH_EVERY = timedelta(seconds=20)
 #: Leads that one claim of a campaign in batch mode takes at most.
@@ -46,7 +48,8 @@ NUMBERS_GONE = (
 def observe_account(context: Context) -> Account:
     """Ask Retell for the concurrency and keep it. On failure the last snapshot stays, with the trouble noted.
 
-    A refused key or payment pauses the workspace's running campaigns: no dial could succeed either.
+    A refused key or payment pauses the workspace's running campaigns: no dial could succeed either. An answer
+    that shows this machine's clock to be wrong is not kept: without a snapshot nobody is claimed.
     """
     store, workspace = context.store, context.workspace
     before, batches_before = store.attempts.holding_ids(workspace), store.batches.load(workspace)
@@ -59,6 +62,14 @@ def observe_account(context: Context) -> Account:
             for campaign in store.campaigns.listed(workspace, (CampaignState.RUNNING,)):
                 store.campaigns.pause(campaign.id, str(error), context.clock.now())
         return store.workspaces.account(workspace)
+    if isinstance(context.clock, SystemClock):
+        clock = skew(context.retell.clock_ahead)
+        if clock.result == "failure":
+            store.workspaces.note_trouble(
+                workspace, f"this machine's clock is {clock.detail}, nothing is dialed: {clock.remedy}"
+            )
+            log.error("clock_wrong", detail=clock.detail)
+            return store.workspaces.account(workspace)
     limit = seen.concurrency_limit
     if limit is None:
         store.workspaces.note_trouble(workspace, "Retell's get-concurrency names no limit")
@@ -119,9 +130,13 @@ def pace(context: Context, only: str | None = None) -> Paced:
     """Claim what may be dialed now. only: id of the one campaign to claim for, within all the limits of the account."""
     store, now = context.store, context.clock.now()
     listed = store.campaigns.listed(context.workspace, (CampaignState.RUNNING,))
-    # Past its end a campaign dials nobody, though its leads may not have expired yet.
+    # Past its end a campaign dials nobody, though its leads may not have expired yet; nor before its start.
     running = [
-        campaign for campaign in listed if not campaign.is_over(now) and (only is None or campaign.id == only)
+        campaign
+        for campaign in listed
+        if not campaign.is_over(now)
+        and not campaign.begins_after(now + OPENS_SOON if campaign.options.in_batches else now)
+        and (only is None or campaign.id == only)
     ]
     if not running:
         return Paced()
@@ -168,12 +183,15 @@ def claim_plans(context: Context, running: list[Campaign]) -> list[ClaimPlan]:
             store.campaigns.pause(campaign.id, NUMBERS_GONE.format(f"{numbers} {are}"), now)
             continue
         rules = rules_for(options.profile, options.windows, blackouts)
-        open_until, opens_at = _open_until(rules, segments[campaign.id], now), None
+        # A batch may be sent just before the campaign starts.
+        opens_at = campaign.start_at if campaign.begins_after(now) else None
+        open_until = _open_until(rules, segments[campaign.id], opens_at or now)
         ahead: Callable[[int], int] | None = None
         if options.in_batches:
             ahead = _ahead(context, campaign)
-            if not open_until and (opens_at := _opens_soon(rules, segments[campaign.id], now)) is not None:
-                open_until = _open_until(rules, segments[campaign.id], opens_at)
+            soon = None if open_until else _opens_soon(rules, segments[campaign.id], opens_at or now, now)
+            if soon is not None:
+                open_until, opens_at = _open_until(rules, segments[campaign.id], soon), soon
             if not _wants_batch(context, campaign, load, ahead, opens_at or now, open_until):
                 continue
         plans.append(
@@ -201,10 +219,10 @@ def _open_until(rules: Rules, segments: Iterable[Segment], at: datetime) -> dict
     return {segment: until for segment in segments if (until := rules.until(segment.callee, at)) is not None}
 
 
-def _opens_soon(rules: Rules, segments: Iterable[Segment], now: datetime) -> datetime | None:
-    """The earliest opening for which a batch can be sent already."""
-    openings = [rules.next_opening(segment.callee, now) for segment in segments]
-    soon = [at for at in openings if at is not None and now < at <= now + OPENS_SOON]
+def _opens_soon(rules: Rules, segments: Iterable[Segment], after: datetime, now: datetime) -> datetime | None:
+    """The earliest opening later than that for which a batch can be sent already."""
+    openings = [rules.next_opening(segment.callee, after) for segment in segments]
+    soon = [at for at in openings if at is not None and after < at <= now + OPENS_SOON]
     return min(soon, default=None)
 
 

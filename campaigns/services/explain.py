@@ -11,7 +11,7 @@ from campaigns.domain.caller_ids import Caller, NoneFree, cps_of
 from campaigns.domain.clock import from_ms, to_ms
 from campaigns.domain.entities import Allowed, Blackout, Callee, Campaign, CampaignOptions, Refused
 from campaigns.domain.pacing import CPS_MARGIN
-from campaigns.domain.states import AttemptState, CampaignState, LeadState
+from campaigns.domain.states import UNDERWAY, CampaignState, LeadState
 from campaigns.domain.windows import Spans, zone
 from campaigns.leads import place_of
 from campaigns.services.callers import choice, pool
@@ -133,6 +133,8 @@ class _Gate:
         campaign = self._campaign
         if campaign is None:
             self._blocked("campaign", "no campaign has this number")
+        elif campaign.state == CampaignState.RUNNING and campaign.begins_after(self._now):
+            self._blocked("campaign", f"{campaign.name} has not begun to dial", campaign.start_at)
         elif campaign.state == CampaignState.RUNNING:
             self._say("campaign", f"{campaign.name} is running, profile {campaign.options.profile}", True)
         else:
@@ -166,7 +168,7 @@ class _Gate:
             attempt, name, state = elsewhere
             self._blocked("number", f"attempt {attempt} of {name} is {state}: one at a time")
             batch = self._store.batches.batch_of(self._workspace, self._phone)
-            if batch is not None and state in (AttemptState.DIALING, AttemptState.AMBIGUOUS):
+            if batch is not None and state in UNDERWAY:
                 until = (
                     "" if batch.ends_at is None else f"; Retell does not ring it after {iso(batch.ends_at)}"
                 )
@@ -276,6 +278,8 @@ class _Gate:
         free = max(0, account.ceiling() - account.foreign - own)
         cap = self._options.concurrency
         says = f"{free} of {account.ceiling()} lines free ({own} ours, {account.foreign} of others)"
+        if account.reserve:
+            says += f"; {account.reserve} more are kept free by the operator"
         if cap is not None:
             says += f"; the campaign's own cap is {cap}"
         if account.trouble:

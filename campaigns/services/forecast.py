@@ -59,7 +59,7 @@ class Forecast:
 
 def forecast(store: Store, campaign: Campaign, now: datetime) -> Forecast:
     """Project the campaign from now on; a paused or drafted one as if it were let run at this moment."""
-    tally = store.reports.tally(campaign.id)
+    tally = store.tallies.of(campaign.id)
     assumed: list[str] = []
     if campaign.state not in (CampaignState.RUNNING, *FINAL_CAMPAIGN):
         assumed.append(f"it is {campaign.state.value}: counted from the moment it runs")
@@ -130,8 +130,12 @@ def _rates(
     lines = account.ceiling() - account.foreign if account.limit is not None else _ASSUMED_LINES
     if account.limit is None:
         assumed.append(f"lines: {lines}, the account was not seen yet")
+    elif account.all_reserved:
+        assumed.append(
+            f"lines: the operator's reserve of {account.reserve} leaves none; counted as half a line"
+        )
     running = store.campaigns.listed(campaign.workspace, (CampaignState.RUNNING,))
-    others = store.reports.tallies([one.id for one in running if one.id != campaign.id])
+    others = store.tallies.of_each([one.id for one in running if one.id != campaign.id])
     busy = [one for one in running if one.id in others and others[one.id].leads["pending"]]
     weight = campaign.options.weight
     share = lines * weight / (weight + sum(one.options.weight for one in busy))

@@ -52,13 +52,17 @@ def skew(ahead: float | None) -> Finding:
     return Finding("ok", detail)
 
 
-def lines(seen: Concurrency, own: int) -> Finding:
-    """Whether any line is left for campaigns. `own`: attempts of ours that hold one."""
-    ceiling, current = seen.ceiling(), seen.current_concurrency or 0
+def lines(seen: Concurrency, own: int, reserve: int) -> Finding:
+    """Whether any line is left for campaigns. `own`: attempts of ours that hold one. `reserve`: the operator's."""
+    ceiling, current = seen.ceiling(reserve=reserve), seen.current_concurrency or 0
     if ceiling is None:
         return Finding("failure", "Retell does not tell the account's limit", "check RETELL_BASE_URL")
     foreign = max(0, current - own)
     detail = f"{current} of {seen.concurrency_limit} lines in use, {foreign} by others; {ceiling} for outbound calls"
+    if reserve:
+        detail += f", {reserve} kept free"
+    if ceiling == 0 and seen.ceiling():
+        return Finding("warning", detail, "set a smaller reserve: `campaigns concurrency --reserve N`")
     if ceiling == 0:
         return Finding("failure", detail, "lower the inbound reserve, or buy concurrency at Retell")
     if foreign >= ceiling:

@@ -29,7 +29,7 @@ from campaigns.services.campaign_file import read_campaign_file
 from campaigns.services.context import Context
 from campaigns.services.imports import import_file
 from campaigns.services.jobs import DONE, FAILED, PROCESSING, folder_of, matching
-from campaigns.services.launch import launch, make_campaign
+from campaigns.services.launch import change_options, launch, make_campaign
 from campaigns.store import Busy, Store
 
 log = structlog.get_logger(__name__)
@@ -110,8 +110,6 @@ def perform(runner: Runner, run_id: int, by: str = "job") -> JobRun | None:
     state = RunState.FAILED if result.problems else RunState.DONE
     message = "; ".join([*result.problems, *result.notes])[:2000]
     store.jobs.end(run_id, RunState.RUNNING, state, runner.clock.now(), message, result.document())
-    if result.problems:
-        log.error("job_failed", job=job.name, reason=message)
     again = store.jobs.run_of(run_id)
     return None if again is None else again[1]
 
@@ -128,7 +126,10 @@ def _perform(runner: Runner, job: Job, run: JobRun, result: Result, by: str) -> 
     taken = _take(runner, job, run, result)
     if not taken:
         result.notes.append("no new files")
-        return
+        if not run.campaign:
+            return
+        # Whoever was killed at this run had its files in and moved; their campaign may still want its launch.
+        result.notes.append("taken over when its files were in")
     campaign = _campaign(runner, job, run, options)
     renewed = runner.now_real()
 
@@ -282,7 +283,7 @@ def _campaign(runner: Runner, job: Job, run: JobRun, options: CampaignOptions) -
     if job.config and job.append_to:
         # What a launch filled in stays where the file says nothing of it.
         config = read_campaign_file(Path(job.config)).usable()
-        store.campaigns.set_options(found.id, config.over(found.options), now)
+        change_options(store, found, config.over(found.options), now)
     return store.campaigns.by_name(name) or found
 
 

@@ -73,6 +73,8 @@ def add_job(
             "nobody knows by which clocks the job runs", "name its zone with --timezone America/New_York"
         )
     check_cron(cron, zone_name)
+    if not source.strip():
+        raise UsageError("no lead lists are named", "write --source as 'inbox/*.csv', or a folder")
     folder = folder_of(source)
     if not folder.is_dir():
         raise UsageError(f"there is no folder {folder}", "make it, or correct --source")
@@ -186,13 +188,20 @@ def unfinished_before(store: Store, job: Job, run: JobRun) -> str | None:
 
 
 def run_now(store: Store, job: Job, now: datetime) -> int:
-    """A run at the operator's word, to be done at once. Raises CampaignsError while one waits or runs."""
+    """A run at the operator's word, to be done at once: a new one, or one whose process died at it.
+
+    Raises CampaignsError while one waits or runs.
+    """
     run_id = store.jobs.add_run(job, Firing(now, Cause.OPERATOR, RunState.QUEUED, ""), now)
-    if run_id is None:
-        raise CampaignsError(
-            f"a run of {job.name} waits or is at work already", f"see `campaigns jobs show {job.name}`"
-        )
-    return run_id
+    if run_id is not None:
+        return run_id
+    for of, run in store.jobs.waiting(job.workspace):
+        if of.id == job.id and run.state is RunState.RUNNING:
+            return run.id
+    raise CampaignsError(
+        f"a run of {job.name} waits or is at work already",
+        f"see `campaigns jobs show {job.name}`; two minutes after its process died the same command goes on with it",
+    )
 
 
 def matching(source: str) -> list[Path]:

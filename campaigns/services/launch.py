@@ -9,7 +9,7 @@ from datetime import datetime
 import structlog
 
 from campaigns.domain.entities import Campaign, CampaignOptions
-from campaigns.domain.errors import CampaignsError
+from campaigns.domain.errors import CampaignsError, UsageError
 from campaigns.domain.span import check_span
 from campaigns.domain.states import CampaignState
 from campaigns.services.context import Context
@@ -26,11 +26,39 @@ def make_campaign(
 ) -> Campaign:
     """Make a draft. Raises CampaignsError when the name cannot be used."""
     if not name.strip() or len(name) > 100 or any(ord(letter) < 32 for letter in name):
-        raise CampaignsError(f"{name!r} cannot name a campaign", "use 1 to 100 printable letters")
+        raise UsageError(f"{name!r} cannot name a campaign", "use 1 to 100 printable letters")
     made = store.campaigns.create(name, workspace, options, now)
     if made is None:
         raise CampaignsError(f"a campaign named {name!r} exists already", "choose another name")
     return made
+
+
+def check_workspace(campaign: Campaign, workspace: str) -> None:
+    """Raises CampaignsError for a campaign of another account, of which nothing may be changed from this one."""
+    if campaign.workspace != workspace:
+        raise CampaignsError(
+            f"{campaign.name} belongs to the {campaign.workspace} account, not to {workspace}",
+            "choose another --name: a simulated campaign never turns into a real one, nor the other way round",
+        )
+
+
+def check_change(campaign: Campaign, options: CampaignOptions, now: datetime) -> None:
+    """Raises UsageError for a new end that is past: whoever waits would expire at once, and for good.
+
+    An end that was there before may be past, as that of a campaign that is over is.
+    """
+    end = options.ends_at()
+    if end is not None and end <= now and end != campaign.options.ends_at():
+        raise UsageError(
+            f"{campaign.name} would be over, and all who wait in it would expire: its end is past",
+            "let end_at lie ahead; `campaigns cancel` gives a campaign up",
+        )
+
+
+def change_options(store: Store, campaign: Campaign, options: CampaignOptions, now: datetime) -> None:
+    """Change how a campaign is dialed from the next claim on. Raises UsageError, see `check_change`."""
+    check_change(campaign, options, now)
+    store.campaigns.set_options(campaign.id, options, now)
 
 
 def launch(
@@ -48,11 +76,7 @@ def launch(
     numbers: the account's, asked for only where the campaign names none. at_once: do not wait for its start.
     Raises CampaignsError that says what is missing.
     """
-    if campaign.workspace != workspace:
-        raise CampaignsError(
-            f"{campaign.name} belongs to the {campaign.workspace} account, not to {workspace}",
-            "choose another --name: a simulated campaign never turns into a real one, nor the other way round",
-        )
+    check_workspace(campaign, workspace)
     if store.reports.leads_up_to(campaign.id, 1) == 0:
         raise CampaignsError(
             f"{campaign.name} has no leads",

@@ -59,6 +59,8 @@ class Status:
     batches: BatchesNow | None = None
     #: Why nobody who waits can be called from any of the campaign's numbers just now.
     no_number: str | None = None
+    #: Lines of the account that the operator keeps free; the ceiling is without them.
+    reserve: int = 0
 
     def document(self) -> dict[str, Any]:
         """The contract of `campaigns status --json`."""
@@ -73,6 +75,7 @@ class Status:
             "rejected_rows": self.rejected_rows,
             "cost_cents": round(self.cost_cents, 4),
             "slots": {"ceiling": self.ceiling, "foreign": self.foreign, "own": self.own},
+            "reserve": self.reserve,
             "batches": None
             if self.batches is None
             else {
@@ -104,12 +107,12 @@ def iso_of(milliseconds: int | None) -> str | None:
 
 def status(store: Store, campaign: Campaign, now: datetime) -> Status:
     """Everything `campaigns status` shows of one campaign."""
-    return _status(store, campaign, store.reports.tally(campaign.id), now)
+    return _status(store, campaign, store.tallies.of(campaign.id), now)
 
 
 def statuses(store: Store, campaigns: Sequence[Campaign], now: Mapping[str, datetime]) -> list[Status]:
     """The same of several campaigns. now: by workspace."""
-    tallies = store.reports.tallies([campaign.id for campaign in campaigns])
+    tallies = store.tallies.of_each([campaign.id for campaign in campaigns])
     return [_status(store, one, tallies[one.id], now[one.workspace]) for one in campaigns]
 
 
@@ -131,6 +134,9 @@ def _status(store: Store, campaign: Campaign, tally: Tally, now: datetime) -> St
         batches = BatchesNow(len(going), waiting, max(ends, default=None))
     waits = campaign.state == CampaignState.RUNNING and tally.leads["pending"]
     no_number = none_is_free(store, campaign, now) if waits else None
+    no_line = None
+    if account.all_reserved:
+        no_line = f"the operator's reserve of {account.reserve} lines leaves none"
     return Status(
         campaign=campaign,
         leads=tally.leads,
@@ -143,25 +149,34 @@ def _status(store: Store, campaign: Campaign, tally: Tally, now: datetime) -> St
         own=max(0, own),
         trouble=account.trouble,
         held=store.reports.held(campaign.id) if tally.leads["held"] else [],
-        next_event=_next_event(store, campaign, tally.leads, no_number, now),
+        next_event=_next_event(store, campaign, tally.leads, no_number, no_line, now),
         no_number=None if no_number is None else no_number.why,
         tally=tally,
         batches=batches,
+        reserve=account.reserve,
     )
 
 
 def _next_event(
-    store: Store, campaign: Campaign, leads: dict[str, int], no_number: NoneFree | None, now: datetime
+    store: Store,
+    campaign: Campaign,
+    leads: dict[str, int],
+    no_number: NoneFree | None,
+    no_line: str | None,
+    now: datetime,
 ) -> NextEvent:
     if campaign.resume_at is not None:
         return NextEvent(campaign.resume_at, f"the breaker tries again: {campaign.reason}")
     if campaign.state == CampaignState.PAUSED:
         return NextEvent(None, f"nothing until it is resumed: {campaign.reason}")
+    if campaign.state == CampaignState.COMPLETED and leads["pending"]:
+        # Released, recycled or imported since.
+        return NextEvent(None, f"nothing until it is run or launched: {leads['pending']:,} leads wait")
     if campaign.state in FINAL_CAMPAIGN:
         return NextEvent(None, "nothing: the campaign is over")
     if campaign.state == CampaignState.DRAFT:
         return NextEvent(None, "nothing until it is launched")
-    if campaign.state == CampaignState.SCHEDULED:
+    if campaign.state == CampaignState.SCHEDULED or campaign.begins_after(now):
         return NextEvent(campaign.start_at, "dialing begins")
     options = campaign.options
     rules = rules_for(options.profile, options.windows, store.evidence.blackouts())
@@ -174,6 +189,8 @@ def _next_event(
         at, due = min(openings)
         if campaign.end_at is not None and at >= campaign.end_at:
             return NextEvent(campaign.end_at, f"the campaign ends: {leads['pending']:,} waiting leads expire")
+        if at <= now and no_line is not None:
+            return NextEvent(None, f"nothing: {no_line} (`campaigns concurrency --reserve N`)")
         if at <= now and no_number is not None:
             if no_number.until is None:
                 return NextEvent(None, f"nothing: {no_number.why}")

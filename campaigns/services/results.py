@@ -25,6 +25,7 @@ from campaigns.domain.states import AttemptState
 from campaigns.retell import Call, RetellError
 from campaigns.services.context import Context
 from campaigns.services.dispatch import keep_account_fresh, phone_campaigns
+from campaigns.settings import SIMULATOR
 
 log = structlog.get_logger(__name__)
 
@@ -245,6 +246,7 @@ def settle(context: Context, attempt_id: str, told: Call | None = None) -> bool:
         LeadOutcome(decision, found.outcome, found.charged),
         now,
         rest=None if rest is None else (str(reason), now + rest),
+        suppresses=_somebody_asked(context),
     )
     if settled and found.pauses:
         why = f"calls end with {reason}: mend the account or the number at Retell, then resume"
@@ -258,6 +260,11 @@ def settle(context: Context, attempt_id: str, told: Call | None = None) -> bool:
     return settled
 
 
+def _somebody_asked(context: Context) -> bool:
+    """Whether a do-not-call request is a person's: the list is that of the real campaigns of the home too."""
+    return context.workspace != SIMULATOR
+
+
 def hear_late(context: Context, attempt_id: str, told: Call) -> bool:
     """Take in an analysis that came after its attempt was settled. False: it brings nothing.
 
@@ -268,7 +275,8 @@ def hear_late(context: Context, attempt_id: str, told: Call) -> bool:
     now, result = context.clock.now(), result_of(told)
 
     def never_again(options: CampaignOptions) -> bool:
-        return isinstance(request_of(result.analysis or {}, options.dnc_field, "", (), now), NeverAgain)
+        wish = request_of(result.analysis or {}, options.dnc_field, "", (), now)
+        return _somebody_asked(context) and isinstance(wish, NeverAgain)
 
     return context.store.results.add_analysis(attempt_id, result, never_again, now)
 

@@ -8,15 +8,19 @@ from pathlib import Path
 
 from campaigns.compliance import rules_for
 from campaigns.domain.clock import Clock, ScaledClock, Skips, from_ms
-from campaigns.domain.entities import Campaign
+from campaigns.domain.entities import Campaign, CampaignOptions
 from campaigns.domain.states import OPEN_ATTEMPT
 from campaigns.services.report import Status
 from campaigns.store import Store
 
 #: Business seconds per second: a call of a minute takes half a second, a retry after ten minutes comes in five.
 SPEED = 120.0
-#: Retry policy of a simulated run where none is given: the default's shape, short enough to be watched.
-RETRY = "no_answer:10m,20m;busy:5m,10m;machine:15m;declined:20m;callback:20m;platform_error:5m"
+#: Of a simulated run where nothing else is given: retries of the default's shape, and a rest of the one number that
+#: there is, short enough to be watched.
+OPTIONS = CampaignOptions(
+    retry="no_answer:10m,20m;busy:5m,10m;machine:15m;declined:20m;callback:20m;platform_error:5m",
+    number_rest="5m",
+)
 #: Real seconds of waiting that are left out rather than waited for.
 _WORTH_SKIPPING = 5.0
 _STEP = timedelta(minutes=15)

@@ -7,12 +7,12 @@ import hashlib
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from campaigns.domain.errors import CampaignsError
+from campaigns.domain.errors import UsageError
 from campaigns.leads import (
     PhoneProblem,
     ReadOptions,
@@ -81,8 +81,8 @@ def import_list(
 
     rows = rejected = new = known = repeated = 0
     with plain_file(path) as (plain, original, notes), _joined(plain) as readable:
-        digest = _sha256(original)
         file = open_lead_file(readable, ReadOptions(region=region, mapping=dict(mapping or {})))
+        digest = _sha256(original)
         for batch in file.batches():
             numbers = [batch.phones[batch.phones > 0]]
             abroad = [
@@ -120,7 +120,11 @@ def _listable(row: RejectedRow) -> int | None:
 @contextmanager
 def _joined(path: Path) -> Iterator[Path]:
     """The file, or a copy of it in which area code and number are one, where they are given apart."""
-    with path.open(encoding="utf-8", errors="replace") as file:
+    head: list[str] = []
+    with (
+        suppress(OSError),
+        path.open(encoding="utf-8", errors="replace") as file,
+    ):  # the reader of lists says what
         head = [file.readline(200).strip() for _ in range(3)]
     if not any(head) or not all(_SPLIT_NUMBER.fullmatch(line) for line in head if line):
         yield path
@@ -134,7 +138,7 @@ def _joined(path: Path) -> Iterator[Path]:
 
 
 def number_of(text: str, region: str = "US") -> str:
-    """E.164 of what an operator wrote. Raises CampaignsError for what is no number."""
+    """E.164 of what an operator wrote. Raises UsageError for what is no number."""
     phone = normalise_phone(text, region)
     if not isinstance(phone, PhoneProblem):
         return phone.e164
@@ -142,7 +146,7 @@ def number_of(text: str, region: str = "US") -> str:
     if re.fullmatch(r"\+[1-9]\d{6,14}", digits):
         # Nobody would dial it from here, but whoever asks not to be called need not prove that.
         return digits
-    raise CampaignsError(f"{text!r} is no phone number", "write it as +12125550123")
+    raise UsageError(f"{text!r} is no phone number", "write it as +12125550123")
 
 
 def check_number(store: Store, phone: str) -> tuple[Suppression | None, list[SuppressionEvent]]:

@@ -99,17 +99,19 @@ class Api:
             ledger.refusals[f"{endpoint}:unauthorised"] += 1
             return _error(401, _MESSAGES[401])
         fault = self.engine.faults.draw(endpoint)
-        if fault is not None:
-            ledger.faults[f"{endpoint}:{_name(fault)}"] += 1
-            if not fault.after:
-                return _disturb(fault, None)
+        if fault is not None and not fault.after:
+            return self._strike(endpoint, fault, None)
         try:
             status, answer = handler(self, request, argument)
-            reply = Reply(status, b"" if status == 204 else _dump(answer))
         except Refused as refusal:
             ledger.refusals[f"{endpoint}:{refusal.why}"] += 1
-            reply = _error(refusal.status, refusal.message)
-        return reply if fault is None else _disturb(fault, reply)
+            return _error(refusal.status, refusal.message)
+        reply = Reply(status, b"" if status == 204 else _dump(answer))
+        return reply if fault is None else self._strike(endpoint, fault, reply)
+
+    def _strike(self, endpoint: str, fault: Fault, reply: Reply | None) -> Answer:
+        self.engine.ledger.faults[f"{endpoint}:{_name(fault)}"] += 1
+        return _disturb(fault, reply)
 
     def _authorised(self, request: Request) -> bool:
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
@@ -132,7 +134,7 @@ def _disturb(fault: Fault, reply: Reply | None) -> Answer:
     assert reply is not None  # slow and malformed come after the work only
     if fault.kind == "slow":
         return Reply(reply.status, reply.body, delay=fault.seconds or 0.0)
-    return Reply(reply.status, reply.body[: len(reply.body) // 2] or b"{") if reply.status < 300 else reply
+    return Reply(reply.status, reply.body[: len(reply.body) // 2] or b"{")
 
 
 def _name(fault: Fault) -> str:

@@ -22,7 +22,8 @@ Faults of the world behind the API:
     lag=3s                                              a call is listed only so long after its creation
 
 A duration is `1.5s`, `200ms`, `2m`, or plain seconds. At most one fault strikes a request, so the
-probabilities of one endpoint may add up to 100% at most.
+probabilities of one endpoint may add up to 100% at most. What comes after the work strikes only where there was work: a
+request that is refused is answered so.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from campaigns.store.campaign_rows import CampaignRows
 from campaigns.store.claim_rows import Claimed, ClaimPlan, ClaimRows, Gate
 from campaigns.store.database import Database, StoreError, Unavailable
 from campaigns.store.evidence_rows import EvidenceRows, RecordedBlackout
+from campaigns.store.halt_rows import HaltRows, LeftAtRetell, Unwanted
 from campaigns.store.import_rows import ImportedFile, ImportRows, ImportWriter, Reject
 from campaigns.store.import_sinks import PlainLeads
 from campaigns.store.job_rows import JobRows
@@ -16,10 +17,12 @@ from campaigns.store.listing_rows import ATTEMPT_ORDERS, LEAD_ORDERS, ListingRow
 from campaigns.store.number_rows import KnownNumber, NumberRows, as_known
 from campaigns.store.recovery_rows import AuditedAttempt, BookedAttempt, RecoveryRows
 from campaigns.store.removal_rows import Remains, RemovalRows
-from campaigns.store.report_rows import CALL_COLUMNS, ReportRows, Tally, Waiting
+from campaigns.store.report_rows import CALL_COLUMNS, ReportRows, Waiting
 from campaigns.store.result_rows import ResultRows
+from campaigns.store.return_rows import ReturnRows
 from campaigns.store.staging import Busy
 from campaigns.store.suppression_rows import Suppression, SuppressionEvent, SuppressionRows
+from campaigns.store.tally_rows import Tally, TallyRows
 from campaigns.store.workspace_rows import Account, WorkspaceRows
 
 
@@ -31,14 +34,17 @@ class Store:
         self.campaigns = CampaignRows(database)
         self.suppressions = SuppressionRows(database)
         self.imports = ImportRows(database, self.suppressions)
+        self.returns = ReturnRows(database)
         self.claims = ClaimRows(database)
         self.attempts = AttemptRows(database)
         self.results = ResultRows(database)
         self.recovery = RecoveryRows(database)
         self.batches = BatchRows(database)
+        self.halts = HaltRows(database)
         self.workspaces = WorkspaceRows(database)
         self.numbers = NumberRows(database)
         self.reports = ReportRows(database)
+        self.tallies = TallyRows(database)
         self.jobs = JobRows(database)
         self.evidence = EvidenceRows(database)
         self.listings = ListingRows(database)
@@ -78,6 +84,7 @@ __all__ = [
     "ImportWriter",
     "ImportedFile",
     "KnownNumber",
+    "LeftAtRetell",
     "LiveCall",
     "Load",
     "Page",
@@ -92,6 +99,7 @@ __all__ = [
     "Tally",
     "Task",
     "Unavailable",
+    "Unwanted",
     "Waiting",
     "as_known",
 ]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -17,7 +18,7 @@ from campaigns.store.events import real_ms
 from campaigns.store.evidence_rows import add_evidence
 from campaigns.store.moves import move_attempt, move_lead, return_lead
 from campaigns.store.number_rows import with_uses
-from campaigns.store.row_blocks import cells_of, variables_of
+from campaigns.store.row_blocks import cells_of, unpack, variables_of
 from campaigns.store.schema import (
     HOLDING_STATES,
     attempts,
@@ -30,8 +31,7 @@ from campaigns.store.schema import (
     suppressions,
 )
 
-#: Built once: composing it costs more than running it, and every dial asks.
-_DIAL_ORDER = (
+_ORDERS = (
     sa.select(
         attempts,
         leads.c.zones,
@@ -65,7 +65,39 @@ _DIAL_ORDER = (
             from_numbers.c.number == attempts.c.from_number,
         ),
     )
-    .where(attempts.c.id == sa.bindparam("attempt_id"))
+)
+#: Built once: composing it costs more than running it, and every dial asks.
+_DIAL_ORDER = _ORDERS.where(attempts.c.id == sa.bindparam("attempt_id"))
+_CLAIMED_ORDERS = _ORDERS.where(
+    attempts.c.batch_id == sa.bindparam("batch"), attempts.c.state == AttemptState.CLAIMED
+).order_by(attempts.c.claimed_at, attempts.c.lead_id)
+_OF_BATCH = attempts.alias("of_batch")
+_DIALS_OF_CLAIMED = (
+    sa.select(_OF_BATCH.c.id, attempts.c.dialing_at)
+    .select_from(_OF_BATCH)
+    .join(
+        attempts,
+        sa.and_(
+            attempts.c.workspace == _OF_BATCH.c.workspace,
+            attempts.c.phone == _OF_BATCH.c.phone,
+            attempts.c.dialing_at.is_not(None),
+            attempts.c.state != AttemptState.NOT_PLACED,
+        ),
+    )
+    .where(_OF_BATCH.c.batch_id == sa.bindparam("batch"), _OF_BATCH.c.state == AttemptState.CLAIMED)
+    .order_by(attempts.c.dialing_at.desc())
+)
+_REFUSED = (
+    attempts.c.state == AttemptState.NOT_PLACED,
+    attempts.c.refusal_status.between(400, 499),
+    attempts.c.refusal_status != 429,
+)
+_REFUSALS_OF_CLAIMED = (
+    sa.select(_OF_BATCH.c.id, sa.func.count())
+    .select_from(_OF_BATCH)
+    .join(attempts, sa.and_(attempts.c.lead_id == _OF_BATCH.c.lead_id, *_REFUSED))
+    .where(_OF_BATCH.c.batch_id == sa.bindparam("batch"), _OF_BATCH.c.state == AttemptState.CLAIMED)
+    .group_by(_OF_BATCH.c.id)
 )
 
 
@@ -91,6 +123,7 @@ MAY_DIAL = (
     .where(campaigns.c.id == attempts.c.campaign_id, campaigns.c.state == CampaignState.RUNNING)
     .exists(),
     sa.not_(sa.select(suppressions.c.phone).where(suppressions.c.phone == attempts.c.phone).exists()),
+    attempts.c.hang_up_at.is_(None),
 )
 
 
@@ -126,6 +159,49 @@ def _number_is_free() -> sa.ColumnElement[bool]:
     )
 
 
+def _order(
+    connection: sa.Connection,
+    row: sa.Row[Any],
+    options: CampaignOptions,
+    cells: Sequence[str],
+    dialed: Sequence[int],
+) -> DialOrder:
+    caller = Caller(
+        row.from_number,
+        type=row.from_type,
+        resting_until=row.resting_until,
+        gone=row.refused_at is not None,
+    )
+    if options.number_cap is not None:
+        # The cap may be lower by now.
+        before = (row.claimed_at, row.id)
+        [caller] = with_uses(connection, row.workspace, [caller], options.number_cap, row.claimed_at, before)
+    return DialOrder(
+        attempt_id=row.id,
+        batched=row.batch_id is not None,
+        state=AttemptState(row.state),
+        campaign_id=row.campaign_id,
+        campaign_state=CampaignState(row.campaign_state),
+        options=options,
+        workspace=row.workspace,
+        lead_id=row.lead_id,
+        phone=row.phone,
+        callee=Callee.of(row.zones, row.jurisdictions),
+        zone_source=row.zone_source,
+        consent=row.consent,
+        from_number=row.from_number,
+        agent_id=row.agent_id,
+        agent_version=row.agent_version,
+        ignore_e164=row.ignore_e164,
+        variables=variables_of(row.header, row.variables, cells),
+        metadata=json.loads(row.lead_metadata),
+        sip_headers=json.loads(row.sip_headers),
+        suppressed=bool(row.suppressed),
+        dialed_ms=dialed,
+        caller=caller,
+    )
+
+
 class AttemptRows:
     def __init__(self, database: Database) -> None:
         self._db = database
@@ -138,57 +214,33 @@ class AttemptRows:
                 return None
             dialed = dials_of(connection, row.workspace, row.phone, but=attempt_id)
             options = CampaignOptions.from_json(row.options)
-            caller = Caller(
-                row.from_number,
-                type=row.from_type,
-                resting_until=row.resting_until,
-                gone=row.refused_at is not None,
-            )
-            if options.number_cap is not None:
-                # The cap may be lower by now.
-                before = (row.claimed_at, attempt_id)
-                [caller] = with_uses(
-                    connection, row.workspace, [caller], options.number_cap, row.claimed_at, before
-                )
-        return DialOrder(
-            attempt_id=row.id,
-            state=AttemptState(row.state),
-            campaign_id=row.campaign_id,
-            campaign_state=CampaignState(row.campaign_state),
-            options=options,
-            workspace=row.workspace,
-            lead_id=row.lead_id,
-            phone=row.phone,
-            callee=Callee.of(row.zones, row.jurisdictions),
-            zone_source=row.zone_source,
-            consent=row.consent,
-            from_number=row.from_number,
-            agent_id=row.agent_id,
-            agent_version=row.agent_version,
-            ignore_e164=row.ignore_e164,
-            variables=variables_of(row.header, row.variables, cells_of(row.block, row.line)),
-            metadata=json.loads(row.lead_metadata),
-            sip_headers=json.loads(row.sip_headers),
-            suppressed=bool(row.suppressed),
-            dialed_ms=dialed,
-            caller=caller,
-        )
+            return _order(connection, row, options, cells_of(row.block, row.line), dialed)
 
-    def underway(self, workspace: str, campaign_ids: Collection[str] | None = None) -> int:
-        """Attempts of which a call may still come: dialing or ambiguous. Of these campaigns, or of all."""
-        query = (
-            sa.select(sa.func.count())
-            .select_from(attempts)
-            .where(
-                attempts.c.workspace == workspace,
-                is_open(),
-                attempts.c.state.in_((AttemptState.DIALING, AttemptState.AMBIGUOUS)),
-            )
-        )
-        if campaign_ids is not None:
-            query = query.where(attempts.c.campaign_id.in_(list(campaign_ids)))
+    def claimed_orders(self, batch_id: str) -> list[DialOrder]:
+        """The same for all attempts of a batch that are claimed, in the order in which they were claimed."""
         with self._db.read() as connection:
-            return int(connection.execute(query).scalar() or 0)
+            rows = connection.execute(_CLAIMED_ORDERS, {"batch": batch_id}).all()
+            dialed: dict[str, list[int]] = {}
+            for attempt_id, at in connection.execute(_DIALS_OF_CLAIMED, {"batch": batch_id}):
+                dialed.setdefault(attempt_id, []).append(at)
+            # Those of one campaign and one file mostly share these.
+            options = {text: CampaignOptions.from_json(text) for text in {row.options for row in rows}}
+            blocks = {block: unpack(block) for block in {row.block for row in rows if row.block is not None}}
+            return [
+                _order(
+                    connection,
+                    row,
+                    options[row.options],
+                    blocks.get(row.block, {}).get(row.line, []),
+                    dialed.get(row.id, []),
+                )
+                for row in rows
+            ]
+
+    def refusals_of_claimed(self, batch_id: str) -> dict[str, int]:
+        """`refusals_of_lead` for the claimed attempts of a batch; without those that have none."""
+        with self._db.read() as connection:
+            return dict(connection.execute(_REFUSALS_OF_CLAIMED, {"batch": batch_id}).all())
 
     def dials_of_number(self, workspace: str, phone: str) -> list[int]:
         """When a number was dialed over all campaigns (business ms), the latest first."""
@@ -196,8 +248,8 @@ class AttemptRows:
             return dials_of(connection, workspace, phone)
 
     def begin_dial(self, order: DialOrder, evidence: Evidence, now: datetime, lease_ms: int) -> bool:
-        """claimed -> dialing with its evidence, committed before a byte leaves. False: somebody else has it, the
-        campaign is not running any more, or the number has been suppressed since."""
+        """claimed -> dialing with its evidence, committed before a byte leaves. False: somebody else has it, it is
+        in a batch, the campaign is not running any more, or the number has been suppressed since."""
         stamp = real_ms()
 
         def work(connection: sa.Connection) -> bool:
@@ -207,6 +259,7 @@ class AttemptRows:
                 AttemptState.CLAIMED,
                 AttemptState.DIALING,
                 now,
+                attempts.c.batch_id.is_(None),
                 *MAY_DIAL,
                 dialing_at=to_ms(now),
                 dialing_real=stamp,
@@ -373,11 +426,6 @@ class AttemptRows:
     def refusals_of_lead(self, attempt_id: str) -> int:
         """How often a dial of this attempt's lead was refused by Retell (4xx) before."""
         lead = sa.select(attempts.c.lead_id).where(attempts.c.id == attempt_id).scalar_subquery()
-        query = sa.select(sa.func.count()).where(
-            attempts.c.lead_id == lead,
-            attempts.c.state == AttemptState.NOT_PLACED,
-            attempts.c.refusal_status.between(400, 499),
-            attempts.c.refusal_status != 429,
-        )
+        query = sa.select(sa.func.count()).where(attempts.c.lead_id == lead, *_REFUSED)
         with self._db.read() as connection:
             return int(connection.execute(query).scalar() or 0)

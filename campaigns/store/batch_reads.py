@@ -12,12 +12,10 @@ import sqlalchemy as sa
 
 from campaigns.domain.batching import OPEN_BATCH, BatchState, lines_held, shared_out
 from campaigns.domain.clock import from_ms, to_ms
-from campaigns.domain.states import SLOT_HOLDING, AttemptState
+from campaigns.domain.states import SLOT_HOLDING, WAITING, AttemptState
 from campaigns.store.database import Database
 from campaigns.store.schema import attempts, batches, is_open, suppressions
 
-#: Attempts of a batch that are not known to be calls: tasks that wait, or are about to.
-WAITING = (AttemptState.CLAIMED, AttemptState.DIALING, AttemptState.AMBIGUOUS)
 #: Calls from which the length of the coming ones is reckoned.
 _OBSERVED = 200
 #: Seconds for which a call that was not answered, and the ringing of one that was, held its line.
@@ -92,14 +90,14 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """An attempt of a batch. suppressed: its number is on the do-not-call list by now."""
+    """An attempt of a batch. unwanted: its call is to be hung up: its number was suppressed, or an operator asked."""
 
     attempt_id: str
     campaign_id: str
     lead_id: int
     state: AttemptState
     call_id: str | None
-    suppressed: bool
+    unwanted: bool
 
 
 def _instant(ms: int | None) -> datetime | None:
@@ -157,7 +155,7 @@ def load_of(
         tasks = (
             sa.select(batches.c.lines, sa.func.count())
             .join(attempts, attempts.c.batch_id == batches.c.id)
-            .where(batches.c.workspace == workspace, batch_is_open(), attempts.c.state.in_(WAITING))
+            .where(batches.c.workspace == workspace, batch_is_open(), attempts.c.state.in_(sorted(WAITING)))
             .group_by(batches.c.id, batches.c.lines)
         )
         queues = [(lines, count) for lines, count in connection.execute(tasks)]
@@ -200,14 +198,14 @@ class BatchReads:
         query = (
             sa.select(
                 attempts.c.id, attempts.c.campaign_id, attempts.c.lead_id, attempts.c.state, attempts.c.call_id,
-                listed.label("suppressed"),
+                sa.or_(listed, attempts.c.hang_up_at.is_not(None)).label("unwanted"),
             )
             .where(attempts.c.batch_id == batch_id)
             .order_by(attempts.c.claimed_at, attempts.c.lead_id)
         )  # fmt: skip
         with self._db.read() as connection:
             return [
-                Task(row.id, row.campaign_id, row.lead_id, AttemptState(row.state), row.call_id, bool(row.suppressed))
+                Task(row.id, row.campaign_id, row.lead_id, AttemptState(row.state), row.call_id, bool(row.unwanted))
                 for row in connection.execute(query)
             ]  # fmt: skip
 
@@ -217,6 +215,16 @@ class BatchReads:
             sa.select(batches)
             .join(attempts, attempts.c.batch_id == batches.c.id)
             .where(attempts.c.workspace == workspace, attempts.c.phone == phone, is_open(attempts))
+        )
+        with self._db.read() as connection:
+            row = connection.execute(query).first()
+        return None if row is None else batch_of_row(row)
+
+    def batch_of_attempt(self, attempt_id: str) -> Batch | None:
+        query = (
+            sa.select(batches)
+            .join(attempts, attempts.c.batch_id == batches.c.id)
+            .where(attempts.c.id == attempt_id)
         )
         with self._db.read() as connection:
             row = connection.execute(query).first()
@@ -269,24 +277,6 @@ class BatchReads:
         )
         with self._db.read() as connection:
             return list(connection.execute(query).scalars())
-
-    def to_stop(self, workspace: str) -> list[Task]:
-        """Calls of batches that are in progress although their number has been suppressed since they were sent."""
-        query = sa.select(
-            attempts.c.id, attempts.c.campaign_id, attempts.c.lead_id, attempts.c.call_id
-        ).where(
-            attempts.c.workspace == workspace,
-            is_open(),
-            attempts.c.state == AttemptState.PLACED,
-            attempts.c.batch_id.is_not(None),
-            attempts.c.stopped_at.is_(None),
-            sa.select(suppressions.c.phone).where(suppressions.c.phone == attempts.c.phone).exists(),
-        )
-        with self._db.read() as connection:
-            return [
-                Task(row.id, row.campaign_id, row.lead_id, AttemptState.PLACED, row.call_id, True)
-                for row in connection.execute(query)
-            ]
 
     def verdicts(self, campaign_id: str, since: datetime, limit: int) -> list[tuple[int | None, str]]:
         """(HTTP status of the refusal, why) of the campaign's latest batches that were sent, newest first."""

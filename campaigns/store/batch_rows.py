@@ -14,15 +14,13 @@ from campaigns.domain.batching import BatchState
 from campaigns.domain.call_windows import CallWindow
 from campaigns.domain.clock import to_ms
 from campaigns.domain.entities import DialOrder, Evidence
-from campaigns.domain.states import AttemptState
+from campaigns.domain.states import UNDERWAY, AttemptState
 from campaigns.store.attempt_rows import MAY_DIAL
 from campaigns.store.batch_reads import Batch, BatchReads, Task, batch_is_open, batch_of_row
-from campaigns.store.events import Event, is_over, real_ms, record
+from campaigns.store.events import is_over, real_ms
 from campaigns.store.evidence_rows import add_evidence
-from campaigns.store.moves import move_attempt, return_lead
+from campaigns.store.moves import move_attempt, return_lead, tell_of_attempt
 from campaigns.store.schema import attempts, batches
-
-_SENT_STATES = (AttemptState.DIALING, AttemptState.AMBIGUOUS)
 
 
 def new_batches(
@@ -61,6 +59,21 @@ class _Nobody(Exception):
 class BatchRows(BatchReads):
     # -- sending
 
+    def hold(self, batch_id: str, lease_ms: int) -> bool:
+        """Keep the claim of what is not sent yet for so long from now. False: there is nothing, or nobody kept it."""
+        stamp = real_ms()
+        with self._db.write() as connection:
+            held = connection.execute(
+                sa.update(attempts)
+                .where(
+                    attempts.c.batch_id == batch_id,
+                    attempts.c.state == AttemptState.CLAIMED,
+                    sa.not_(is_over(attempts.c.lease_until_real, stamp)),
+                )
+                .values(lease_until_real=stamp + lease_ms)
+            )
+        return held.rowcount > 0
+
     def begin(
         self,
         claimed: Batch,
@@ -74,8 +87,8 @@ class BatchRows(BatchReads):
     ) -> list[str]:
         """The batch and its attempts are `sending` and `dialing`, with their evidence, before a byte leaves.
 
-        batch_id: the claimed batch's own, or a new one for a part of it. Returns the attempts that won: of a campaign
-        that runs, to a number that is not suppressed. None of them: nothing was changed.
+        batch_id: the claimed batch's own, or a new one for a part of it. Returns the attempts that won: whose claim is
+        not stale, of a campaign that runs, to a number that is not suppressed. None of them: nothing was changed.
         """
         stamp, at = real_ms(), to_ms(now)
         values: dict[str, object] = {
@@ -112,6 +125,7 @@ class BatchRows(BatchReads):
                     AttemptState.DIALING,
                     now,
                     attempts.c.batch_id == claimed.id,
+                    sa.not_(is_over(attempts.c.lease_until_real, stamp)),
                     *MAY_DIAL,
                     detail=f"batch {batch_id}",
                     batch_id=batch_id,
@@ -198,7 +212,7 @@ class BatchRows(BatchReads):
     @staticmethod
     def _waiting(connection: sa.Connection, batch_id: str) -> Iterator[tuple[str, AttemptState]]:
         query = sa.select(attempts.c.id, attempts.c.state).where(
-            attempts.c.batch_id == batch_id, attempts.c.state.in_(_SENT_STATES)
+            attempts.c.batch_id == batch_id, attempts.c.state.in_(sorted(UNDERWAY))
         )
         for attempt_id, state in connection.execute(query).all():
             yield attempt_id, AttemptState(state)
@@ -242,16 +256,16 @@ class BatchRows(BatchReads):
             )
             return [batch_of_row(row) for row in taken]
 
-    def look_again(self, batch_id: str, in_ms: int, *, empty: bool) -> None:
-        """When (real time) it is looked at next. empty: since its window's end, and nothing was found."""
+    def look_again(self, looked: Batch, in_ms: int, *, empty: bool) -> None:
+        """When (real time) it is looked at next. empty: since its window's end, and nothing was found.
+
+        Of several who looked at once, one counts: together they saw one moment.
+        """
         with self._db.write() as connection:
             connection.execute(
                 sa.update(batches)
-                .where(batches.c.id == batch_id)
-                .values(
-                    lease_until_real=real_ms() + in_ms,
-                    searches=batches.c.searches + 1 if empty else batches.c.searches,
-                )
+                .where(batches.c.id == looked.id, batches.c.searches == looked.searches)
+                .values(lease_until_real=real_ms() + in_ms, searches=looked.searches + empty)
             )
 
     def over(self, batch_id: str, left_over: int = 0, reopens_at: datetime | None = None) -> bool:
@@ -289,41 +303,12 @@ class BatchRows(BatchReads):
                 connection, task.attempt_id, task.state, refusal, None, next_attempt_at, now, hold, detail
             )
 
-    def stopped(self, task: Task, why: str, now: datetime) -> bool:
-        """Note that we hung up the call of a task."""
-        with self._db.write() as connection:
-            noted = connection.execute(
-                sa.update(attempts)
-                .where(
-                    attempts.c.id == task.attempt_id,
-                    attempts.c.state == AttemptState.PLACED,
-                    attempts.c.stopped_at.is_(None),
-                )
-                .values(stopped_at=to_ms(now))
-            )
-            if noted.rowcount == 0:
-                return False
-            self._tell(connection, task, why, now)
-        return True
-
     def tell(self, task: Task, what: str, now: datetime) -> None:
         """An event of the attempt that changes no state."""
         with self._db.write() as connection:
-            self._tell(connection, task, what, now)
-
-    @staticmethod
-    def _tell(connection: sa.Connection, task: Task, what: str, now: datetime) -> None:
-        event = Event(
-            "attempt",
-            task.campaign_id,
-            task.state,
-            task.state,
-            to_ms(now),
-            task.lead_id,
-            task.attempt_id,
-            what,
-        )
-        record(connection, [event])
+            tell_of_attempt(
+                connection, task.campaign_id, task.lead_id, task.attempt_id, task.state, what, now
+            )
 
 
 def _give_back(

@@ -9,6 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from campaigns.domain.batching import SENT_AHEAD
 from campaigns.domain.clock import from_ms, to_ms
 from campaigns.domain.entities import Campaign, CampaignOptions
 from campaigns.domain.pacing import Segment
@@ -16,7 +17,6 @@ from campaigns.domain.states import (
     CAMPAIGN_TRANSITIONS,
     FINAL_CAMPAIGN,
     OPEN_ATTEMPT,
-    UNRESOLVED_CODE,
     CampaignState,
     LeadState,
 )
@@ -176,28 +176,35 @@ class CampaignRows:
         return start is not None and start > to_ms(now)
 
     def start_due(self, workspace: str, now: datetime) -> list[str]:
-        """scheduled -> running for those whose start has come and whose end has not. Returns their ids."""
-        at = to_ms(now)
-        begins = (sa.or_(campaigns.c.start_at.is_(None), campaigns.c.start_at <= at),)
-        query = sa.select(campaigns.c.id).where(
-            campaigns.c.workspace == workspace, campaigns.c.state == CampaignState.SCHEDULED, *begins
+        """scheduled -> running for those whose start has come and whose end has not. Returns their ids.
+
+        In batch mode from `SENT_AHEAD` before its start on: what is sent then rings at the start, not before.
+        """
+        at, soon = to_ms(now), to_ms(now) + int(SENT_AHEAD * 1000)
+        query = sa.select(campaigns).where(
+            campaigns.c.workspace == workspace,
+            campaigns.c.state == CampaignState.SCHEDULED,
+            sa.or_(campaigns.c.start_at.is_(None), campaigns.c.start_at <= soon),
         )
         with self._db.read() as connection:
-            due = list(connection.execute(query).scalars())
+            near = [_campaign(row) for row in connection.execute(query)]
         started: list[str] = []
-        for campaign_id in due:
+        for campaign in near:
+            ahead = campaign.begins_after(now)
+            if ahead and not campaign.options.in_batches:
+                continue
             with self._db.write() as connection:
                 if self._move_in(
                     connection,
-                    campaign_id,
+                    campaign.id,
                     (CampaignState.SCHEDULED,),
                     CampaignState.RUNNING,
                     now,
-                    *begins,
+                    sa.or_(campaigns.c.start_at.is_(None), campaigns.c.start_at <= (soon if ahead else at)),
                     sa.or_(campaigns.c.end_at.is_(None), campaigns.c.end_at > at),
-                    detail="its start has come",
+                    detail="its start is near" if ahead else "its start has come",
                 ):
-                    started.append(campaign_id)
+                    started.append(campaign.id)
         return started
 
     def past_end(self, workspace: str, now: datetime) -> list[Campaign]:
@@ -269,34 +276,6 @@ class CampaignRows:
             connection, campaign_id, sources, CampaignState.PAUSED, now, detail=reason, reason=reason
         )
 
-    def recycle(self, campaign_id: str, outcomes: Sequence[str], now: datetime) -> int:
-        """reached or exhausted -> pending for the leads whose last outcome is one of these. Returns how many.
-
-        Their attempts stay, and count for every cap; the budget of the retry policy begins anew.
-        """
-        at = to_ms(now)
-        chosen = (
-            leads.c.campaign_id == campaign_id,
-            leads.c.state.in_((LeadState.REACHED, LeadState.EXHAUSTED)),
-            leads.c.outcome.in_(list(outcomes)),
-        )
-        with self._db.write() as connection:
-            connection.execute(
-                sa.insert(events).from_select(
-                    ["at", "at_real", "campaign_id", "lead_id", "subject", "from_state", "to_state", "detail"],
-                    sa.select(
-                        sa.literal(at), sa.literal(real_ms()), leads.c.campaign_id, leads.c.id, sa.literal("lead"),
-                        leads.c.state, sa.literal(LeadState.PENDING.value), sa.literal("recycled"),
-                    ).where(*chosen),
-                )
-            )  # fmt: skip
-            moved = connection.execute(
-                sa.update(leads)
-                .where(*chosen)
-                .values(state=LeadState.PENDING, next_attempt_at=at, recycled_at=at)
-            )
-        return moved.rowcount
-
     def resume(self, campaign_id: str, now: datetime) -> bool:
         """paused -> running, or scheduled while its start lies ahead, by an operator. False: it was not paused."""
         with self._db.write() as connection:
@@ -367,48 +346,6 @@ class CampaignRows:
                 .values(state=LeadState.CANCELLED, hold_code=None, hold_remedy=None)
             )
         return True
-
-    def release(self, campaign_id: str, code: str, zones: str | None, now: datetime) -> int:
-        """held -> pending for the leads held with `code`, with these zones where given. Returns how many.
-
-        Leads of unresolved attempts are not released: whether they rang must be said first.
-        """
-        at = to_ms(now)
-        held = (
-            leads.c.campaign_id == campaign_id,
-            in_state(LeadState.HELD),
-            leads.c.hold_code == code,
-            leads.c.hold_code != UNRESOLVED_CODE,
-        )
-        values: dict[str, object] = {"state": LeadState.PENDING, "hold_code": None, "hold_remedy": None}
-        values["next_attempt_at"] = at
-        if zones is not None:
-            values |= {"zones": zones, "zone_source": "operator"}
-        with self._db.write() as connection:
-            moved = connection.execute(
-                sa.update(leads)
-                .where(*held)
-                .values(**values)
-                .returning(leads.c.id, leads.c.zones, leads.c.jurisdictions, leads.c.priority)
-            ).all()
-            for segment in sorted({Segment(row.zones, row.jurisdictions, row.priority) for row in moved}):
-                self._db.add_segment(connection, campaign_id, segment)
-            record(
-                connection,
-                [
-                    Event(
-                        "lead",
-                        campaign_id,
-                        LeadState.HELD,
-                        LeadState.PENDING,
-                        at,
-                        row.id,
-                        detail=f"released: {code}",
-                    )
-                    for row in moved
-                ],
-            )
-        return len(moved)
 
     def complete_if_done(self, campaign_id: str, now: datetime) -> bool:
         """running -> completed when no lead is pending or in flight and no attempt is open.

@@ -13,12 +13,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from campaigns.domain.batching import lines_for, room
+from campaigns.domain.batching import lines_for_next, room, tasks_wanted
 from campaigns.domain.caller_ids import Caller
 from campaigns.domain.clock import to_ms
 from campaigns.domain.entities import Allowed, Callee, Refused
 from campaigns.domain.fairness import Shares
-from campaigns.domain.pacing import Demand, Group, Segment, Slots, deal
+from campaigns.domain.pacing import Demand, Group, Segment, Slots, calls_wanted, deal
 from campaigns.domain.split import Variant
 from campaigns.domain.states import AttemptState, CampaignState, LeadState
 from campaigns.store.batch_reads import load_of
@@ -222,16 +222,16 @@ class ClaimRows:
             counts = [tuple(row) for row in connection.execute(_OWN, {"workspace": workspace})]
             open_numbers = sum(count for _, _, _, count in counts)
             load = load_of(connection, workspace, counts)
-            own = load.held_by()
+            own, singly = load.held_by(), 0
             for campaign_id, state, batched, count in counts:
                 if state in HOLDING_STATES and not batched:
                     own[campaign_id] = own.get(campaign_id, 0) + count
-            others = sum(own.values()) - sum(load.held_by().values())
-            free = Slots(ceiling, foreign, others + load.held).free
+                    singly += count
+            free = Slots(ceiling, foreign, singly + load.held).free
             # Batches are refilled before they run dry, on the lines that they have; the claim is then by shares.
-            refilled = {plan.campaign_id for plan in plans if plan.ahead is not None}
+            refilling = any(plan.ahead is not None for plan in plans)
             lines = max(0, ceiling - foreign)
-            if free == 0 and not refilled:
+            if free == 0 and not refilling:
                 return claimed
             last_claim = (
                 sa.select(sa.func.max(attempts.c.claimed_at))
@@ -257,17 +257,14 @@ class ClaimRows:
                 if plan.campaign_id not in running:
                     continue
                 in_progress = own.get(plan.campaign_id, 0)
-                # A campaign at its own cap must not keep another from the numbers that both have.
-                under_cap = free if plan.cap is None else max(0, plan.cap - in_progress)
-                wanted = min(free, under_cap, plan.room, pools.room(plan, free))
-                if refilled:
-                    # What others could use must be known where batches are about to keep what they have.
-                    wanted = lines if plan.cap is None else max(0, min(lines, plan.cap - in_progress))
-                    wanted = min(wanted, pools.room(plan, wanted))
                 if plan.ahead is not None:
-                    most = lines if plan.cap is None else min(lines, plan.cap)
-                    wanted = min(plan.room, most + plan.ahead(most))
-                    wanted = min(wanted, pools.room(plan, wanted))
+                    wanted = tasks_wanted(lines, plan.cap, plan.room, plan.ahead)
+                elif refilling:
+                    # What others could use must be known where batches are about to keep what they have.
+                    wanted = calls_wanted(lines, in_progress, plan.cap)
+                else:
+                    wanted = min(plan.room, calls_wanted(free, in_progress, plan.cap))
+                wanted = min(wanted, pools.room(plan, wanted))
                 found = self._probe(connection, workspace, plan, at, wanted, open_numbers)
                 kept = self._screen(connection, workspace, plan, found, plan.opens_at or now, refused)
                 kept = [row for row in kept if row.phone not in taken]
@@ -278,10 +275,10 @@ class ClaimRows:
                     Demand(plan.campaign_id, plan.weight, len(kept), in_progress, plan.cap, served_at)
                 )
             shares = self._deal(connection, workspace, remembered or "{}", free, demands, at)
-            rightful = _rightful(lines, demands) if refilled else {}
+            rightful = _rightful(lines, demands) if refilling else {}
             ids: list[str] = []
             batch_ids: list[str] = []
-            together, queues = load.held, list(load.queues)
+            together, queues, calls = load.held, list(load.queues), sum(load.placed.values())
             for plan in plans:
                 chosen = candidates.get(plan.campaign_id, [])
                 dealt = shares.get(plan.campaign_id, 0)
@@ -290,14 +287,14 @@ class ClaimRows:
                     ids.extend(self._insert(connection, workspace, plan, chosen, pools, at, lease_ms))
                     continue
                 name = plan.campaign_id
-                keeps = min(own.get(name, 0) + dealt, rightful.get(name, 0))
+                share = own.get(name, 0) + dealt
+                keeps = min(share, rightful.get(name, 0))
                 placed, waiting = load.placed.get(name, 0), load.waiting.get(name, 0)
                 chosen = chosen[: room(keeps, placed, waiting, plan.ahead(keeps))]
-                # Batches share their lines at Retell; one of a campaign with a cap dials only below that.
-                most = budget = together + dealt
-                if plan.cap is not None or keeps < own.get(name, 0) + dealt:
-                    most = min(most, keeps)
-                may_use = lines_for(most, budget, sum(load.placed.values()), queues, len(chosen))
+                bounded = plan.cap is not None or keeps < share
+                may_use = lines_for_next(
+                    together + dealt, keeps if bounded else None, calls, queues, len(chosen)
+                )
                 if may_use == 0:
                     continue
                 new = self._insert(connection, workspace, plan, chosen, pools, at, lease_ms)

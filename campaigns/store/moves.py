@@ -58,6 +58,19 @@ def move_attempt(
     return True
 
 
+def tell_of_attempt(
+    connection: sa.Connection,
+    campaign_id: str,
+    lead_id: int,
+    attempt_id: str,
+    state: AttemptState,
+    what: str,
+    now: datetime,
+) -> None:
+    """An event of an attempt that changes no state."""
+    record(connection, [Event("attempt", campaign_id, state, state, to_ms(now), lead_id, attempt_id, what)])
+
+
 def return_lead(
     connection: sa.Connection,
     attempt_id: str,

@@ -109,6 +109,15 @@ class NumberRows:
             )
         return won.rowcount == 1
 
+    def put_off_listing(self, workspace: str, ago_ms: int) -> None:
+        """The list could not be read: as if it had been asked for so long ago (real time)."""
+        with self._db.write() as connection:
+            connection.execute(
+                sa.update(workspaces)
+                .where(workspaces.c.name == workspace)
+                .values(numbers_real=real_ms() - ago_ms)
+            )
+
     def note_list(self, workspace: str, types: Mapping[str, str | None], dialing: Iterable[str] = ()) -> None:
         """Keep Retell's whole list: number -> type. dialing: numbers of campaigns, of which it may lack some.
 

@@ -141,6 +141,8 @@ class RecoveryRows:
                     lease_until_real=stamp + lease_ms,
                     sends=attempts.c.sends + 1,
                     searches=0,
+                    # Asked of the sends before, of which it is known that they are no call; it has been resumed since.
+                    hang_up_at=None,
                 )
             )
             if moved.rowcount == 0:

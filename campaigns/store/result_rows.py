@@ -212,10 +212,12 @@ class ResultRows:
         lead: LeadOutcome,
         now: datetime,
         rest: tuple[str, datetime] | None = None,
+        suppresses: bool = True,
     ) -> bool:
         """ended -> settled: the outcome is fixed and the lead decided, in one transaction.
 
-        A do-not-call request is honoured here too: the number is suppressed everywhere. rest: why and until when its
+        A do-not-call request is honoured here too: the number is suppressed everywhere, unless it was a simulated one
+        (suppresses). rest: why and until when its
         from-number rests, for all campaigns of the account. False: it was settled.
         """
         columns = _result_columns(result)
@@ -270,7 +272,7 @@ class ResultRows:
                     segment = Segment(row.zones, row.jurisdictions, CALLBACK_PRIORITY)
                     self._db.add_segment(connection, row.campaign_id, segment)
             move_lead(connection, row.lead_id, row.campaign_id, values, now, attempt_id, why)
-            if lead.outcome == Outcome.DO_NOT_CALL:
+            if lead.outcome == Outcome.DO_NOT_CALL and suppresses:
                 _suppress_callee(self._db, connection, row.phone, attempt_id, now)
             if rest is not None:
                 self._rest(connection, row, attempt_id, rest, now)

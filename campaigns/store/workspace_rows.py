@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import datetime
 
 import sqlalchemy as sa
 
+from campaigns.domain.clock import to_ms
 from campaigns.domain.pacing import ceiling, foreign_calls
+from campaigns.domain.states import CampaignState
 from campaigns.store.database import Database
-from campaigns.store.events import LONGEST_LEASE_MS, real_ms
-from campaigns.store.schema import workspaces
+from campaigns.store.events import LONGEST_LEASE_MS, Event, real_ms, record
+from campaigns.store.schema import campaigns, workspaces
 
 #: Snapshots over which calls of others are remembered.
 _REMEMBERED = 5
@@ -18,7 +21,10 @@ _REMEMBERED = 5
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """limit None: never seen. age_ms: real time since the last snapshot. trouble: why the last one failed."""
+    """limit None: never seen. age_ms: real time since the last snapshot. trouble: why the last one failed.
+
+    reserve: lines that the operator keeps free.
+    """
 
     limit: int | None
     reserved_inbound: int
@@ -28,16 +34,24 @@ class Account:
     trouble: str | None
     poll_credit: float
     burst_limit: int = 0
+    reserve: int = 0
 
     def reserved_for(self, lines: int) -> int:
         """What a batch leaves free so that batches use `lines` at most: Retell's own dialer uses bursts as well."""
         return max(0, max(self.limit or 0, self.burst_limit) - lines)
 
-    def ceiling(self, reserve: int = 0) -> int:
+    def ceiling(self) -> int:
         """Lines that outbound calls may use now; none while the limit was never seen."""
         if self.limit is None:
             return 0
-        return ceiling(self.limit, self.reserved_inbound, reserve, self.shrunk_to)
+        return ceiling(self.limit, self.reserved_inbound, self.reserve, self.shrunk_to)
+
+    @property
+    def all_reserved(self) -> bool:
+        """Whether it is the operator's reserve that leaves campaigns no line."""
+        if self.limit is None or not self.reserve:
+            return False
+        return ceiling(self.limit, self.reserved_inbound, self.reserve) == 0
 
 
 class WorkspaceRows:
@@ -79,7 +93,31 @@ class WorkspaceRows:
             trouble=row.trouble,
             poll_credit=row.poll_credit,
             burst_limit=row.burst_limit,
+            reserve=row.reserve,
         )
+
+    def set_reserve(self, name: str, lines: int, now: datetime) -> int:
+        """Keep so many lines free from the next claim on; running campaigns have it in their events. Returns what was
+        kept before."""
+        with self._db.write() as connection:
+            before: int = connection.execute(
+                sa.select(workspaces.c.reserve).where(workspaces.c.name == name).with_for_update()
+            ).scalar_one()
+            if before == lines:
+                return before
+            connection.execute(sa.update(workspaces).where(workspaces.c.name == name).values(reserve=lines))
+            running = sa.select(campaigns.c.id).where(
+                campaigns.c.workspace == name, campaigns.c.state == CampaignState.RUNNING
+            )
+            state, detail = CampaignState.RUNNING, f"lines of the account kept free: {before} -> {lines}"
+            record(
+                connection,
+                [
+                    Event("campaign", campaign_id, state, state, to_ms(now), detail=detail)
+                    for campaign_id in connection.execute(running).scalars()
+                ],
+            )
+        return before
 
     def observe(
         self, name: str, limit: int, reserved_inbound: int, excess: int, burst_limit: int = 0

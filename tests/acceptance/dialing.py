@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 
 import fakeredis
+import pytest
 
 from campaigns.domain.clock import SystemClock
 from campaigns.runtime import open_retell, open_store
@@ -21,7 +23,8 @@ def dial_to_the_end(name: str, limit: float = 20.0, until: str = "") -> None:
     """Pace, dial, poll and settle until the campaign no longer runs; until: or until a batch is in that state."""
     settings = load_settings()
     store = open_store(settings)
-    with open_retell(settings) as retell:
+    with open_retell(settings) as retell, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dispatch, "BATCH_EVERY", timedelta(0))
         context = Context(
             store=store,
             retell=retell,

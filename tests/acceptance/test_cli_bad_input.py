@@ -16,7 +16,7 @@ import pytest
 
 from campaigns.cli.reference import leaves
 from campaigns.store import Store
-from tests.acceptance.conftest import KEY, NUMBERS, Cli, Retell
+from tests.acceptance.conftest import HEADER, KEY, NUMBERS, Cli, Retell
 from tests.faults.rig import free_port
 from workers.embedded import HomeLock
 
@@ -151,6 +151,10 @@ def test_a_file_that_cannot_be_written(cli: Cli) -> None:
         ("--retry", "human:5m"),
         ("--max-attempts", "0"),
         ("--max-attempts", "-1"),
+        # What no database takes in a number would stop every look at it, and every dial of the account.
+        ("--max-attempts", f"{10**23}"),
+        ("--concurrency", f"{10**23}"),
+        ("--number-cap", f"{10**23}"),
         ("--map", "phone"),
         ("--map", "=x"),
         ("--region", "Narnia"),
@@ -243,6 +247,13 @@ def test_a_filter_by_a_name_that_is_none_is_no_empty_answer(
         ("leads", "spring", "--sort", "bogus"),
         ("leads", "spring", "--limit", "many"),
         ("leads", "spring", "--offset", "-1"),
+        ("leads", "spring", "--offset", f"{10**23}"),
+        ("leads", "spring", "--limit", f"{10**23}"),
+        ("leads", "spring", "--min-attempts", f"{10**23}"),
+        ("events", "spring", "--limit", f"{10**23}"),
+        ("batches", "spring", "--limit", f"{10**23}"),
+        ("blackout", "remove", f"{10**23}"),
+        ("export", "spring", "--out", "x.csv", "--rejects", "./x.csv"),
         ("leads", "spring", "--phone", "4155"),
         ("leads", "spring", "--json", "--csv"),
         ("attempts", "spring", "--state", "reached"),
@@ -257,6 +268,11 @@ def test_a_filter_by_a_name_that_is_none_is_no_empty_answer(
         ("dnc", "remove", "+12125550100", "--reason", "x", "--region", "Narnia"),
         ("dnc", "remove", "+12125550100"),
         ("dnc", "add", "+12125550100", "--expires", "soon"),
+        ("dnc", "add", "+12125550100", "--expires", "2020-01-01"),
+        ("dnc", "add", "1"),
+        ("dnc", "import", "spring.csv", "--expires", "2020-01-01"),
+        ("dnc", "import", "spring.csv", "--as-of", "2099-01-01"),
+        ("dnc", "import", "nowhere.csv"),
         ("recycle", "spring", "--outcomes", "do_not_call"),
         ("recycle", "spring", "--outcomes", ""),
         ("release", "spring", "--code", "unknown_timezone", "--timezone", "Mars/Olympus"),
@@ -295,16 +311,66 @@ def test_a_place_where_no_file_can_be_written(cli: Cli, command: tuple[str, ...]
     cli.draft()
     cli.leads("fall.csv", [f"{number},Bob" for number in NUMBERS[8:]])
     (cli.folder / "folder").mkdir()
-    for place in ("nowhere/x.png", "folder"):
+    for place in ("nowhere/x.png", "folder", ""):
         line = cli.refused(*command, place)
-        assert line.startswith(f"error: {place}: "), line
+        assert line.startswith(f"error: {place or '.'}: "), line
+    assert len(cli.ok("files", "spring")) == 1
     assert [path.name for path in (cli.folder / "folder").iterdir()] == []
     assert not list(cli.folder.glob(".*.part"))
 
 
+def test_the_rejects_are_never_written_over_the_list(cli: Cli) -> None:
+    path = cli.leads("fall.csv", [f"{NUMBERS[0]},Ann", "12,Bob"])
+    before = path.read_bytes()
+    for place in ("fall.csv", path, "./fall.csv"):
+        assert "the lead list itself" in cli.refused(
+            "import", "fall.csv", "--campaign", "fall", "--rejects", place, code=2
+        )
+    assert path.read_bytes() == before
+    assert cli.ok("status") == []
+
+
+def test_a_file_beside_a_pipe_leaves_the_pipe(cli: Cli) -> None:
+    """What stands in the place of /dev/stdout takes the rows; no file is put there instead."""
+    cli.draft()
+    pipe = cli.folder / "pipe"
+    os.mkfifo(pipe)
+    read = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        assert cli.ok("export", "spring", "--out", pipe)["rows"] == 5
+        assert os.read(read, 1 << 16).decode().startswith(HEADER)
+    finally:
+        os.close(read)
+    assert pipe.is_fifo()
+
+
+def test_a_file_behind_a_link_leaves_the_link(cli: Cli) -> None:
+    cli.draft()
+    (cli.folder / "link.csv").symlink_to("results.csv")
+    cli.ok("export", "spring", "--out", "link.csv")
+    assert (cli.folder / "link.csv").is_symlink()
+    assert (cli.folder / "results.csv").read_text().startswith(HEADER)
+
+
+@pytest.mark.parametrize("option", [("--map", "phone=nowhere"), ("--dry-run", "--timezone", "Europe/Paris")])
+def test_options_of_an_import_that_was_none_are_not_kept(cli: Cli, option: tuple[str, ...]) -> None:
+    cli.draft()
+    cli.leads("fall.csv", [f"{number},Bob" for number in NUMBERS[8:]])
+    before = cli.ok("events", "spring", "--limit", "100")
+    cli("import", "fall.csv", "--campaign", "spring", *option)
+    assert cli.ok("events", "spring", "--limit", "100") == before
+    assert cli.ok("import", "fall.csv", "--campaign", "spring")["accepted"] == len(NUMBERS[8:])
+
+
+def test_a_campaign_without_a_name_gets_no_leads(cli: Cli) -> None:
+    cli.leads()
+    assert "--campaign" in cli.refused("import", "leads.csv", "--campaign", "", code=2)
+    assert cli.ok("status") == []
+
+
 @pytest.mark.parametrize("name", ["", "  ", "a\nb", "x" * 101])
 def test_a_name_that_cannot_be_one(cli: Cli, name: str) -> None:
-    assert "cannot name a campaign" in cli.refused("create", name)
+    assert "cannot name a campaign" in cli.refused("create", name, code=2)
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,23 @@ def test_for_people(launched: Cli) -> None:
     assert "+14155550100" in text
 
 
+def test_a_long_reason_leaves_room_for_the_rest(
+    cli: Cli, retell: Retell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    retell.start(speed=2000)
+    cli.draft("spring", LEADS, *AT_ONCE, "--mode", "batch", "--agent", "agent_nobody_has")
+    cli.ok("launch", "spring")
+    dial_to_the_end("spring", until="not_sent")
+    monkeypatch.setenv("COLUMNS", "100")
+    said = cli("batches", "spring").out
+    [refused] = shown(cli, "batches", "spring")
+    assert [line.split()[:2] for line in said.splitlines() if line.startswith(refused["batch"][:8])] == [
+        [refused["batch"][:8], "not_sent"],
+        [f"{refused['batch'][:8]}:", "Retell"],
+    ]
+    assert refused["why"] in " ".join(said.split())
+
+
 def test_a_campaign_that_dials_call_by_call_has_none(cli: Cli) -> None:
     cli.draft("spring", LEADS)
     assert "call by call" in cli.refused("batches", "spring", code=2)

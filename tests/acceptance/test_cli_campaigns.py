@@ -135,6 +135,45 @@ def test_a_start_or_an_end_that_cannot_be(cli: Cli, options: tuple[str, str], wo
     assert cli.ok("status") == []
 
 
+def test_an_end_that_is_past_expires_nobody_who_waits(cli: Cli, retell: Retell) -> None:
+    """A year mistyped: all leads of a campaign that ran were `expired` within the second, for good."""
+    retell.start()
+    cli.draft("spring", (), "--end-at", "2098-03-01 09:00", "--timezone", "America/New_York")
+    cli.ok("launch", "spring")
+    cli.ok("pause", "spring")
+    for command in (
+        ("run", "spring.csv", "--name", "spring", "--end-at", "2020-03-01 09:00"),
+        ("run", "spring.csv", "--name", "spring", "--end-at", "2020-03-01 09:00Z"),
+    ):
+        assert "past" in cli.refused(*command, code=2)
+    status = cli.ok("status", "spring")
+    assert (status["end_at"], status["leads"]["pending"]) == ("2098-03-01T14:00:00Z", 5)
+
+
+def test_a_simulated_run_by_the_name_of_a_real_campaign_changes_nothing_of_it(
+    cli: Cli, retell: Retell
+) -> None:
+    """Its workers would have dialed real people by the options, and out of the list, of a rehearsal."""
+    retell.start()
+    cli.draft("spring")
+    cli.ok("launch", "spring")
+    cli.leads("more.csv", [f"{NUMBERS[9]},Zoe"])
+    before = cli.ok("status", "spring"), cli.ok("events", "spring", "--limit", "1000")
+    line = cli.refused(
+        "run",
+        "more.csv",
+        "--simulate",
+        "--name",
+        "spring",
+        "--profile",
+        "none",
+        "--window",
+        "Mon-Sun 00:00-24:00",
+    )
+    assert "belongs to the retell account" in line
+    assert (cli.ok("status", "spring"), cli.ok("events", "spring", "--limit", "1000")) == before
+
+
 @pytest.mark.parametrize(
     ("before", "command", "words"),
     [

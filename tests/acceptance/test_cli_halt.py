@@ -9,7 +9,8 @@ import pytest
 import sqlalchemy as sa
 
 from campaigns.store import Store
-from tests.acceptance.conftest import Cli
+from tests.acceptance.conftest import Cli, Retell, pin
+from tests.acceptance.dialing import AT_ONCE, dial_to_the_end
 
 
 def test_all_campaigns_are_paused_at_once(cli: Cli) -> None:
@@ -20,6 +21,7 @@ def test_all_campaigns_are_paused_at_once(cli: Cli) -> None:
     done = cli.ok("pause", "--all")
     assert done == {
         "paused": ["spring", "autumn"], "stopped_calls": [], "not_stopped": {}, "unknown_dials": 0,
+        "waiting_at_retell": 0, "rung_until": None,
     }  # fmt: skip
     assert {one["campaign"]: one["state"] for one in cli.ok("status")} == {
         "spring": "paused", "autumn": "paused", "draft": "draft",
@@ -28,6 +30,39 @@ def test_all_campaigns_are_paused_at_once(cli: Cli) -> None:
     assert cli.ok("pause", "--all", "--stop-calls")["stopped_calls"] == []
     assert cli.ok("pause", "spring", "--stop-calls")["paused"] == []
     assert cli.ok("resume", "spring")["state"] == "running"
+
+
+@pytest.mark.parametrize("command", ["pause", "cancel"])
+def test_what_waits_at_retell_is_told_and_hung_up(cli: Cli, retell: Retell, command: str) -> None:
+    simulator = retell.start(concurrency=3, mean_call=600.0)
+    cli.draft("spring", (), *AT_ONCE, "--mode", "batch")
+    cli.ok("launch", "spring")
+    dial_to_the_end("spring", until="sent")
+    simulator.engine.advance()
+    said = cli(command, "spring", "--stop-calls")
+    assert said.code == 3
+    assert "hung up: " in said.out
+    assert "waiting: Retell may still ring" in said.out
+    for _ in range(5):  # Retell dials the next of them on the lines that are free again
+        again = cli(command, "spring", "--stop-calls", "--json")
+        pin([command], again.out)
+        assert again.code == (3 if again.document["waiting_at_retell"] else 0)
+        assert (again.document["rung_until"] is None) is (again.code == 0)
+        if again.code == 0:
+            break
+    assert sum(call.stopped_ms is not None for call in simulator.engine.calls) == 5
+    assert cli.ok("status", "spring")["state"] == {"pause": "paused", "cancel": "cancelled"}[command]
+
+
+def test_cancelled_without_a_call(cli: Cli) -> None:
+    cli.draft()
+    done = cli.ok("cancel", "spring", "--stop-calls")
+    assert done == {
+        "campaign": "spring", "state": "cancelled", "reason": None, "stopped_calls": [], "not_stopped": {},
+        "unknown_dials": 0, "waiting_at_retell": 0, "rung_until": None,
+    }  # fmt: skip
+    assert cli.ok("cancel", "spring", "--stop-calls") == done
+    assert "already" in cli.refused("cancel", "spring")
 
 
 def test_jobs_that_go_on_are_named(cli: Cli) -> None:

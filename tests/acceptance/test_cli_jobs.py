@@ -87,6 +87,7 @@ def test_a_job_that_failed_says_so_where_people_look(cli: Cli, inbox: Path) -> N
         (("--cron", "0 9 * *", "--timezone", "UTC", "--source", "inbox"), "cron"),
         (("--cron", "0 9 * * *", "--source", "inbox"), "--timezone"),
         ((*WHEN, "--source", "outbox/*.csv"), "outbox"),
+        ((*WHEN, "--source", ""), "--source"),
         ((*WHEN, "--source", "inbox", "--config", "nowhere.toml"), "nowhere.toml"),
         ((*WHEN, "--source", "inbox", "--misfire", "burst"), "--misfire"),
         ((*WHEN, "--source", "inbox", "--overlap", "maybe"), "--overlap"),

@@ -302,4 +302,5 @@ def assert_promises_kept(
     failed = {check["claim"]: check["found"] for check in seen.audit["checks"] if not check["holds"]}
     assert set(failed) == set(broken), failed
     print(f"\n{leads} leads, {ledger['rings']} rings, 0 twice, leads {found}, {seen.facts}")
-    print(f"faults {ledger['faults']}, peak {ledger['peak_concurrency']} of {concurrency}")
+    peak = f"{ledger['peak_concurrency']} of {concurrency}"
+    print(f"faults {ledger['faults']}, refused {ledger['refusals']}, peak {peak}")

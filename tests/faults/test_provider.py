@@ -46,8 +46,6 @@ def everything_at_once(folder: Path) -> Seen:
         return closing(subject)
 
 
-# Once in three runs of the whole suite one last attempt stayed open beyond the wait; not explained yet.
-@pytest.mark.chaos
 @pytest.mark.scene(of=everything_at_once)
 def test_errors_refusals_slow_and_broken_answers_lag_and_calls_without_an_end(seen: Seen) -> None:
     assert_promises_kept(seen, 70, LINES, broken=[NEVER_OVER])

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
@@ -67,6 +68,19 @@ class Time:
         return self.at.timestamp()
 
 
+class Behind(Time):
+    """Another machine's clock, so many seconds behind."""
+
+    def __init__(self, clock: Time, seconds: float) -> None:
+        self._clock, self._by = clock, timedelta(seconds=seconds)
+
+    def now(self) -> datetime:
+        return self._clock.at - self._by
+
+    def time(self) -> float:
+        return self.now().timestamp()
+
+
 def real_time_of(clock: Time) -> Callable[[], None]:
     """Real time is the clock's, wherever the product reads it; until what this returns is called."""
     patch = pytest.MonkeyPatch()
@@ -110,10 +124,12 @@ class Wire(httpx.BaseTransport):
 class BatchWorld:
     """What the processes do, in the order in which a test lets them."""
 
-    def __init__(self, store: Store, start: datetime = START, **simulator: Any) -> None:
+    def __init__(self, store: Store, start: datetime = START, ahead: float = 0.0, **simulator: Any) -> None:
+        """ahead: seconds by which our clock is ahead of Retell's."""
         self.clock = Time(start)
         settings = {"outcomes": "human=1", "analysis_delay": (2.0, 6.0), "concurrency": 20, **simulator}
-        self.engine = Engine(SimulatorConfig(**settings), self.clock, self.clock.time)
+        theirs = Behind(self.clock, ahead) if ahead else self.clock
+        self.engine = Engine(SimulatorConfig(**settings), theirs, theirs.time)
         self.wire = Wire(Api(self.engine))
         self.store = store
         store.workspaces.ensure(WORKSPACE)
@@ -207,7 +223,7 @@ class BatchWorld:
         if not self.lost_messages:
             self.send()
 
-    def run(self, campaigns: Sequence[Campaign], hours: float, step: float = 2.0) -> None:
+    def run(self, campaigns: Sequence[Campaign], hours: float, step: float = 4.0) -> None:
         """Until these campaigns are over and settled. Hours in which nothing is open or due are left out."""
         end = self.clock.at + timedelta(hours=hours)
         while self.clock.at < end:
@@ -215,11 +231,15 @@ class BatchWorld:
             counts = [self.lead_counts(one) for one in campaigns]
             if not any(count.keys() & {"pending", "in_flight"} for count in counts):
                 return
-            if not any("in_flight" in count for count in counts):
-                events = [status(self.store, self.now(one), self.clock.at).next_event.at for one in campaigns]
-                wait = min((at for at in events if at is not None), default=self.clock.at) - self.clock.at
-                self.clock.at += max(timedelta(0), wait - timedelta(seconds=90))
+            self.leave_out_quiet_hours(campaigns)
         raise AssertionError([self.lead_counts(one) for one in campaigns])
+
+    def leave_out_quiet_hours(self, campaigns: Sequence[Campaign]) -> None:
+        """Where nothing is in flight, on to shortly before something happens."""
+        if not any("in_flight" in self.lead_counts(one) for one in campaigns):
+            events = [status(self.store, self.now(one), self.clock.at).next_event.at for one in campaigns]
+            wait = min((at for at in events if at is not None), default=self.clock.at) - self.clock.at
+            self.clock.at += max(timedelta(0), wait - timedelta(seconds=90))
 
     # -- looking
 
@@ -254,3 +274,8 @@ class BatchWorld:
         twice = self.engine.summary()
         assert twice["attempts_rung_twice"] == 0
         assert twice["peak_total_concurrency"] <= self.engine.config.outbound_limit
+
+
+def minute_of_day(ms: int, zone: str) -> int:
+    local = datetime.fromtimestamp(ms / 1000, UTC).astimezone(ZoneInfo(zone))
+    return local.hour * 60 + local.minute

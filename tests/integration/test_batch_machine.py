@@ -163,6 +163,7 @@ class BatchCycle(RuleBasedStateMachine):
             counts = [world.lead_counts(one) for one in self.campaigns]
             if not any(count.keys() & {"pending", "in_flight"} for count in counts):
                 break
+            world.leave_out_quiet_hours(self.campaigns)  # a number at its cap waits for tomorrow
         self.nobody_rings_who_must_not()
         accounts = {"reached", "exhausted", "suppressed", "held"}
         for campaign in self.campaigns:

@@ -12,8 +12,9 @@ from services_world import START, WORKSPACE, World, phone
 
 from campaigns.cli.view import plain_line
 from campaigns.domain.states import CampaignState
+from campaigns.retell import PhoneNumber, RetellUnavailable
 from campaigns.services import dispatch
-from campaigns.services.account_numbers import LIST_MS, keep_numbers_fresh, note_numbers
+from campaigns.services.account_numbers import LIST_AGAIN_MS, LIST_MS, keep_numbers_fresh, note_numbers
 from campaigns.services.callers import pool, pool_cps
 from campaigns.services.dial import CPS_PATIENCE, Dialed
 from campaigns.services.explain import explain
@@ -61,6 +62,25 @@ def test_the_list_is_asked_for_again_when_it_is_old_and_where_a_limit_hangs_on_i
     world.sql(f"UPDATE workspaces SET numbers_real = numbers_real - {LIST_MS + 1}")
     keep_numbers_fresh(world.context)
     assert world.requests["list-phone-numbers"] == 2
+
+
+def test_a_list_that_could_not_be_read_is_asked_for_a_minute_later(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not an hour later: until then two providers dial at the pace of one."""
+    asked: list[int] = []
+
+    def away() -> list[PhoneNumber]:
+        asked.append(1)
+        raise RetellUnavailable("Retell is away", "wait")
+
+    monkeypatch.setattr(world.context.retell, "list_phone_numbers", away)
+    keep_numbers_fresh(world.context)
+    keep_numbers_fresh(world.context)
+    assert len(asked) == 1
+    world.sql(f"UPDATE workspaces SET numbers_real = numbers_real - {LIST_AGAIN_MS + 1}")
+    keep_numbers_fresh(world.context)
+    assert len(asked) == 2
 
 
 def test_numbers_whose_types_cannot_be_read_share_one_bucket(world: World) -> None:
@@ -148,7 +168,7 @@ def test_a_number_that_was_given_up_burns_no_leads(world: World) -> None:
         world.poll_and_settle()
     assert world.lead_counts(campaign) == {"reached": 6}
     assert {call.from_number for call in world.engine.calls} == {TWILIO}
-    refused = world.store.reports.tally(campaign.id).deferrals
+    refused = world.store.tallies.of(campaign.id).deferrals
     assert refused == {"number_is_gone": 1}, "refused once, and never called from again"
     assert world.requests["list-phone-numbers"] == 1
     assert world.campaign_now(campaign).trips == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,8 +11,11 @@ import httpx
 import pytest
 from services_world import START, WORKSPACE, World, phone
 
+from campaigns.domain.clock import SystemClock, to_ms
 from campaigns.domain.states import CampaignState
 from campaigns.services import dispatch
+from campaigns.services.forecast import forecast
+from campaigns.services.report import status
 from campaigns.simulator.faults import Fault
 
 WEST = "America/Los_Angeles"
@@ -45,6 +49,29 @@ def test_calls_of_others_and_our_own_are_left_out(world: World) -> None:
     assert len(world.pace()) == 3
 
 
+@pytest.mark.parametrize("ahead", [3600.0, -3600.0, 90.0])
+def test_by_a_wrong_clock_nobody_is_claimed(
+    world: World, monkeypatch: pytest.MonkeyPatch, ahead: float
+) -> None:
+    campaign = world.campaign("spring", *range(1, 4), profile="none", windows=())
+    monkeypatch.setattr(world.context.retell, "clock_ahead", ahead)
+    assert len(world.pace()) == 3, "business time of a simulated run is not this machine's"
+    other = world.campaign("autumn", *range(4, 7), profile="none", windows=())
+    now = SystemClock().now()
+    world.sql(f"UPDATE leads SET next_attempt_at = {to_ms(now) - 1}")
+    by_this_clock = replace(world.context, clock=SystemClock())
+    world.sql("UPDATE workspaces SET observed_real = NULL")
+    assert dispatch.pace(by_this_clock) == dispatch.Paced()
+    assert world.counts(other) == {}
+    trouble = world.store.workspaces.account(WORKSPACE).trouble or ""
+    assert "clock is" in trouble
+    assert "nothing is dialed" in trouble
+    monkeypatch.setattr(world.context.retell, "clock_ahead", 1.0)
+    assert len(dispatch.pace(by_this_clock).attempt_ids) == 3
+    assert world.store.workspaces.account(WORKSPACE).trouble is None
+    assert world.counts(campaign) == {"claimed": 3}
+
+
 def test_others_hanging_up_is_believed_after_a_few_looks(world: World) -> None:
     world.engine.configure({"foreign": 4})
     world.campaign("spring", *range(1, 20))
@@ -71,6 +98,23 @@ def test_a_shrunken_ceiling_holds(world: World) -> None:
     dispatch.observe_account(world.context)
     world.store.workspaces.shrink(WORKSPACE, 2, 10.0)
     assert len(dispatch.pace(world.context).attempt_ids) == 2
+
+
+def test_the_operators_reserve_holds_from_the_next_claim_on(world: World) -> None:
+    campaign = world.campaign("spring", *range(1, 20))
+    world.engine.configure({"reserved_inbound": 1})
+    reserve = world.store.workspaces.set_reserve
+    reserve(WORKSPACE, 2, START)
+    assert len(world.pace()) == 3
+    reserve(WORKSPACE, 1, START)
+    assert len(world.pace()) == 1
+    reserve(WORKSPACE, 5, START)
+    assert world.pace() == []
+    assert "reserve of 5 lines leaves none" in status(world.store, campaign, START).next_event.what
+    assert any("reserve of 5 leaves none" in one for one in forecast(world.store, campaign, START).assumed)
+    reserve(WORKSPACE, 0, START)
+    assert len(world.pace()) == 1
+    assert world.counts(campaign) == {"claimed": 5}
 
 
 def test_the_campaigns_own_cap_is_below_the_account(world: World) -> None:

@@ -39,7 +39,13 @@ class Passing:
 def halt(world: World, passing: Passing | None = None, only: list[str] | None = None) -> Halted:
     passing = passing or Passing()
     return stop_calls(
-        world.store, world.context.retell, WORKSPACE, only, sleep=passing.sleep, monotonic=passing.monotonic
+        world.store,
+        world.context.retell,
+        WORKSPACE,
+        world.clock.now,
+        only,
+        sleep=passing.sleep,
+        monotonic=passing.monotonic,
     )
 
 

@@ -148,6 +148,24 @@ def test_a_standing_campaign_is_added_to(desk: Desk) -> None:
     assert desk.world.lead_counts(standing) == {"pending": 3}
 
 
+def test_a_campaign_file_whose_end_has_passed_does_not_end_the_standing_campaign(desk: Desk) -> None:
+    """Its end was put off by the command line, and the file still has the old one."""
+    desk.config.write_text(desk.config.read_text() + "end_at = 2026-12-01T13:00:00-05:00\n")
+    desk.job(append_to="everybody", cron="0 11,14 * * *")
+    desk.put("a.csv", 1)
+    desk.at_eleven()
+    standing = desk.campaign("everybody")
+    later = replace(standing.options, end_at="2026-12-02T13:00:00-05:00")
+    desk.world.store.campaigns.set_options(standing.id, later, desk.world.clock.now())
+    desk.put("b.csv", 2)
+    desk.world.clock.at = START.replace(hour=19)
+    [run] = desk.tick()
+    assert run.state is RunState.FAILED
+    assert "past" in run.message
+    assert desk.campaign("everybody").options.end_at == later.end_at
+    assert desk.files() == ["b.csv"]
+
+
 # -- what goes wrong
 
 
@@ -241,14 +259,8 @@ class Killed(BaseException):
     """What no handler catches."""
 
 
-@pytest.mark.parametrize("at", ["make_campaign", "import_file", "_moved", "launch"])
-@pytest.mark.parametrize("after", [False, True])
-def test_killed_anywhere_somebody_else_finishes_it_and_nobody_is_in_two_campaigns(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, at: str, after: bool
-) -> None:
-    job = desk.job()
-    desk.put("a.csv", 1)
-    desk.put("b.csv", 2)
+def die_at_eleven(desk: Desk, monkeypatch: pytest.MonkeyPatch, at: str, after: bool) -> None:
+    """A worker takes the day's run and is killed at a step of it, or right after."""
     done = getattr(job_runs, at)
 
     def killed(*arguments: Any, **options: Any) -> Any:
@@ -263,6 +275,17 @@ def test_killed_anywhere_somebody_else_finishes_it_and_nobody_is_in_two_campaign
         desk.world.clock.at = START.replace(hour=16)
         with pytest.raises(Killed):
             desk.tick()
+
+
+@pytest.mark.parametrize("at", ["make_campaign", "import_file", "_moved", "launch"])
+@pytest.mark.parametrize("after", [False, True])
+def test_killed_anywhere_somebody_else_finishes_it_and_nobody_is_in_two_campaigns(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, at: str, after: bool
+) -> None:
+    job = desk.job()
+    desk.put("a.csv", 1)
+    desk.put("b.csv", 2)
+    die_at_eleven(desk, monkeypatch, at, after)
     assert [one.state for one in desk.runs(job)] == [RunState.RUNNING]
     # Its lease holds others off; when it is over, one goes on.
     assert desk.tick() == []
@@ -275,6 +298,25 @@ def test_killed_anywhere_somebody_else_finishes_it_and_nobody_is_in_two_campaign
     assert desk.world.lead_counts(campaign) == {"pending": 3}
     assert desk.files() == []
     assert [name for name in desk.files("done") if "rejected" not in name] == ["a.csv", "b.csv", "c.csv"]
+
+
+@pytest.mark.parametrize("append_to", ["", "everybody"])
+@pytest.mark.parametrize(("at", "after"), [("_moved", True), ("launch", False), ("launch", True)])
+def test_killed_when_all_files_were_in_their_campaign_is_launched_all_the_same(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, at: str, after: bool, append_to: str
+) -> None:
+    """No file is left to take, and the leads would wait in a draft for ever, of which nobody was told."""
+    job = desk.job(append_to=append_to)
+    desk.put("a.csv", 1)
+    die_at_eleven(desk, monkeypatch, at, after)
+    desk.world.sql("UPDATE job_runs SET lease_until_real = 1")
+    [run] = desk.tick()
+    assert (run.state, run.campaign) == (RunState.DONE, append_to or "daily-2026-12-01")
+    [campaign] = desk.world.store.campaigns.listed()
+    assert campaign.state == CampaignState.RUNNING
+    assert desk.world.lead_counts(campaign) == {"pending": 1}
+    assert desk.files("done") == ["a.csv"]
+    assert [one.id for one in desk.runs(job)] == [run.id]
 
 
 def test_two_jobs_never_have_the_same_file(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -392,6 +434,31 @@ def test_run_now_leaves_the_times_as_they_are(desk: Desk) -> None:
     run_now(desk.world.store, job, desk.world.clock.now() + timedelta(seconds=1))
     with pytest.raises(CampaignsError, match="waits or is at work"):
         run_now(desk.world.store, job, desk.world.clock.now() + timedelta(seconds=2))
+
+
+def test_run_now_goes_on_with_a_run_whose_process_died(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no worker runs, nobody else would ever."""
+    job = desk.job()
+    desk.put("a.csv", 1)
+
+    def killed(*_: Any, **__: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(job_runs, "import_file", killed)
+        patch.setattr(job_runs, "_put_back", lambda *_: None)
+        died = run_now(desk.world.store, job, desk.world.clock.now())
+        with pytest.raises(Killed):
+            perform(desk.runner, died, "ann")
+    with pytest.raises(CampaignsError, match="at work"):
+        run_now(desk.world.store, job, desk.world.clock.now())
+    desk.world.sql("UPDATE job_runs SET lease_until_real = 1")
+    again = run_now(desk.world.store, job, desk.world.clock.now())
+    assert again == died
+    run = perform(desk.runner, again, "ann")
+    assert run is not None
+    assert run.state == RunState.DONE
+    assert desk.files("done") == ["a.csv"]
 
 
 def test_no_more_runs_at_once_than_leave_room_for_pacing(desk: Desk) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -60,6 +61,24 @@ def test_a_campaign_waits_for_its_start_and_dials_from_then_on(world: World) -> 
     assert tick(world) == 0
     assert state(world, made) == "running"
     assert len(world.pace()) == 2
+
+
+def test_a_start_that_is_put_off_holds_for_what_is_claimed(world: World) -> None:
+    campaign = world.campaign("spring", 1, 2)
+    attempt_id = world.pace()[0]
+    later = replace(campaign.options, start_at="2026-12-01T16:00:00Z")
+    world.store.campaigns.set_options(campaign.id, later, START)
+    world.dial(attempt_id)
+    refused = world.attempt(attempt_id)
+    assert (refused["state"], refused["refusal"], refused["charged"]) == ("not_placed", "before_start", False)
+    assert world.lead(1)["next_attempt_at"] == START.timestamp() * 1000 + 3_600_000
+    world.add_leads(campaign, 3)
+    assert world.pace() == []
+    shown = status(world.store, world.campaign_now(campaign), world.clock.now()).next_event
+    assert (shown.at, shown.what) == (START + timedelta(hours=1), "dialing begins")
+    world.after(hours=1)
+    world.reconcile()
+    assert len(world.pace()) == 3
 
 
 def test_two_ticks_at_once_start_it_once(world: World) -> None:

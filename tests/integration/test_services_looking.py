@@ -144,10 +144,10 @@ def test_a_forecast_comes_true_in_the_simulator(world: World) -> None:
     assert found.latest is not None
     assert found.earliest - timedelta(minutes=10) <= world.clock.now() <= found.latest + timedelta(minutes=10)
     assert (found.done_at - at) / took == pytest.approx(1, abs=0.35)
-    made = world.store.reports.tally(campaign.id).attempts["settled"]
+    made = world.store.tallies.of(campaign.id).attempts["settled"]
     assert found.calls_least <= made - found.basis <= found.calls_most * 1.05
     # Long calls cost most, and are the last to be settled: what is known of the first ones is on the low side.
-    assert found.cost_total == pytest.approx(world.store.reports.tally(campaign.id).cost_cents, rel=0.4)
+    assert found.cost_total == pytest.approx(world.store.tallies.of(campaign.id).cost_cents, rel=0.4)
 
 
 def test_leads_that_wait_are_counted_by_why(world: World) -> None:
@@ -251,5 +251,5 @@ def test_a_deleted_campaign_leaves_one_event_and_its_do_not_call_requests(
     # What is left of evidence is guarded as before.
     with pytest.raises(sa.exc.IntegrityError, match="evidence is final"):
         world.sql("DELETE FROM evidence")
-    assert world.store.reports.miscounted(kept.id) == []
+    assert world.store.tallies.miscounted(kept.id) == []
     assert world.store.workspaces.account(WORKSPACE).limit == 5

@@ -131,6 +131,9 @@ def test_what_happens_next(world: World) -> None:
     world.store.campaigns.pause(campaign.id, "no credit", world.clock.now())
     assert next_event() == (None, "nothing until it is resumed: no credit")
     assert document(world)["reason"] == "no credit"
+    world.sql("UPDATE campaigns SET state = 'completed', reason = NULL, finished_at = 1")
+    assert next_event() == (None, "nothing until it is run or launched: 1 leads wait")
+    world.sql("UPDATE campaigns SET state = 'paused', reason = 'no credit', finished_at = NULL")
     world.store.campaigns.cancel(campaign.id, world.clock.now())
     assert next_event() == (None, "nothing: the campaign is over")
 

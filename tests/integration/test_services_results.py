@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from campaigns.domain.outcomes import DISPOSITIONS
 from campaigns.domain.states import CampaignState
 from campaigns.retell import Call, CallAnalysis
 from campaigns.services import results, webhook
+from campaigns.settings import SIMULATOR
 from campaigns.simulator.faults import Fault
 
 
@@ -215,6 +217,19 @@ def test_do_not_call_on_a_call_ends_everything_everywhere(world: World) -> None:
     assert world.lead_counts(later) == {"suppressed": 1}
 
 
+def test_a_simulated_request_puts_nobody_on_the_list_of_the_real_campaigns(world: World) -> None:
+    """Who rehearses a list with --simulate would lose, for good, whom the simulator has ask not to be called."""
+    simulated = replace(world.context, workspace=SIMULATOR)
+    attempt_id = placed(world, "user_requested_dnc", retry="no_answer:1m")
+    world.after(hours=1)
+    world.poll()
+    assert results.settle(simulated, attempt_id)
+    assert (world.attempt(attempt_id)["outcome"], world.lead(1)["state"]) == ("do_not_call", "reached")
+    late, told = settled_unanalysed(world, 2, dnc_field="opted_out")
+    assert results.hear_late(simulated, late, told)
+    assert world.store.suppressions.counts() == {}
+
+
 def test_a_callback_comes_before_everybody_else(world: World) -> None:
     world.campaign("spring", *range(1, 4), concurrency=1, retry="callback:1h")
     world.finish_call(world.claim(), "user_requested_callback")
@@ -311,10 +326,10 @@ def test_a_request_in_the_analysis_is_a_do_not_call_request_everywhere(world: Wo
     assert world.lead_counts(other) == {"suppressed": 1}
 
 
-def settled_unanalysed(world: World, **options: object) -> tuple[str, Call]:
+def settled_unanalysed(world: World, number: int = 1, **options: object) -> tuple[str, Call]:
     """An answered call that was settled when its analysis was due, and what its provider tells of it later."""
     world.engine.configure({"faults": "analysis_never=1"})
-    attempt_id = placed(world, "agent_hangup", **options)
+    attempt_id = placed(world, "agent_hangup", number, **options)
     world.clock.at += end_of(world, attempt_id) + timedelta(seconds=1)
     assert world.poll()[0] == 1
     world.after(seconds=results.ANALYSIS_DEADLINE.total_seconds() + 1)
@@ -345,6 +360,24 @@ def test_a_request_in_an_analysis_that_comes_too_late_still_holds(
     assert results.look_for_late_analyses(world.context) == 0
     assert world.requests["list-calls"] == asked + 1
     assert not results.hear_late(world.context, attempt_id, told)
+
+
+def test_late_analyses_are_asked_for_in_as_many_requests_as_it_takes(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = {call.call_id: call for _, call in (settled_unanalysed(world, number) for number in range(1, 6))}
+    asked: list[list[str]] = []
+
+    def list_calls(*, call_ids: list[str]) -> list[Call]:
+        asked.append(call_ids)
+        return [told[call_id] for call_id in call_ids]
+
+    monkeypatch.setattr(results, "LATE_PER_REQUEST", 2)
+    monkeypatch.setattr(world.context.retell, "list_calls", list_calls)
+    assert results.look_for_late_analyses(world.context) == 5
+    assert [len(part) for part in asked] == [2, 2, 1]
+    assert {call_id for part in asked for call_id in part} == set(told)
+    assert results.look_for_late_analyses(world.context) == 0
 
 
 def test_a_webhook_brings_an_analysis_late(world: World) -> None:

@@ -265,6 +265,18 @@ def test_start_and_end_are_instants_and_guard_the_moves(steps: Steps) -> None:
     assert rows.past_end(WORKSPACE, end) == []
 
 
+@pytest.mark.parametrize(("mode", "ahead"), [("phone", 0), ("batch", 60)])
+def test_in_batch_mode_a_campaign_runs_just_before_its_start(steps: Steps, mode: str, ahead: int) -> None:
+    rows = steps.store.campaigns
+    campaign_id = steps.draft()
+    options = CampaignOptions(timezone=EAST, start_at="2026-03-10 12:00", mode=mode)
+    rows.set_options(campaign_id, options, NOW)
+    assert rows.launch(campaign_id, NOW)
+    start = NOW + timedelta(hours=1)
+    assert rows.start_due(WORKSPACE, start - timedelta(seconds=ahead + 1)) == []
+    assert rows.start_due(WORKSPACE, start - timedelta(seconds=ahead)) == [campaign_id]
+
+
 def test_names_for_the_shell(steps: Steps, url: str) -> None:
     assert campaign_names(url) == []
     for hours, name in enumerate(("spring", "summer", "fall")):

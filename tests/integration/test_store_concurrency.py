@@ -24,6 +24,10 @@ A = AttemptState
 LEADS, CEILING = 90, 7
 
 
+def _due(steps: Steps, campaign_id: str) -> bool:
+    return any(when <= NOW for _, when in steps.store.reports.earliest_pending(campaign_id))
+
+
 def _claim_until_dry(steps: Steps, campaign_ids: list[str], deadline: float) -> tuple[list[str], int]:
     """Claim and give lines free again until no lead is left; (claimed attempts, most lines ever seen held)."""
     mine: list[str] = []
@@ -37,7 +41,7 @@ def _claim_until_dry(steps: Steps, campaign_ids: list[str], deadline: float) -> 
             steps.dial(attempt_id)
             assert steps.store.attempts.place(attempt_id, A.DIALING, f"call_{attempt_id}", NOW)
             assert steps.store.attempts.give_up(attempt_id, A.PLACED, "test", "look", NOW)
-        if not won and not any(steps.store.reports.due(name, NOW) for name in campaign_ids):
+        if not won and not any(_due(steps, name) for name in campaign_ids):
             return mine, most
     raise TimeoutError("leads were left unclaimed")
 

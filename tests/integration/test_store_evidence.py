@@ -83,7 +83,7 @@ def test_deleting_a_campaign_takes_its_own_evidence_and_leaves_the_guard_up(step
     assert written(steps) == [other]
     assert steps.store.campaigns.get(gone) is None
     assert ("campaign", None, "deleted") in steps.happened()
-    assert steps.store.reports.miscounted(kept) == []
+    assert steps.store.tallies.miscounted(kept) == []
     refused_by_the_guard(steps)
     assert written(steps) == [other]
 

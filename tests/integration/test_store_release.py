@@ -22,9 +22,9 @@ def test_only_leads_held_with_that_code_wait_again(steps: Steps) -> None:
             ]
         )
     store = steps.store
-    assert store.campaigns.release(campaign_id, "unknown_timezone", "America/Denver", later) == 1
-    assert store.campaigns.release(campaign_id, "unknown_timezone", "America/Denver", later) == 0
-    assert store.campaigns.release(campaign_id, UNRESOLVED_CODE, None, later) == 0
+    assert store.returns.release(campaign_id, "unknown_timezone", "America/Denver", later) == 1
+    assert store.returns.release(campaign_id, "unknown_timezone", "America/Denver", later) == 0
+    assert store.returns.release(campaign_id, UNRESOLVED_CODE, None, later) == 0
     assert store.reports.lead_counts(campaign_id)["held"] == 2
     [released] = [
         lead for lead in store.reports.leads(campaign_id, "pending") if lead["zones"] == "America/Denver"

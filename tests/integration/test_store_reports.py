@@ -22,9 +22,9 @@ def test_counts_name_every_state(steps: Steps) -> None:
     steps.campaign("autumn", phone(50))
     for state in AttemptState:
         steps.attempt(campaign_id, state)
-    reports = steps.store.reports
+    reports, tallies = steps.store.reports, steps.store.tallies
     assert reports.attempt_counts(campaign_id) == dict.fromkeys(AttemptState, 1)
-    assert reports.tally(campaign_id).attempts == reports.attempt_counts(campaign_id)
+    assert tallies.of(campaign_id).attempts == reports.attempt_counts(campaign_id)
     leads = reports.lead_counts(campaign_id)
     assert set(leads) == set(LeadState)
     assert sum(leads.values()) == 10
@@ -32,7 +32,7 @@ def test_counts_name_every_state(steps: Steps) -> None:
     assert reports.lead_counts("none") == dict.fromkeys(LeadState, 0)
     assert reports.leads_up_to(campaign_id, 4) == 4
     assert reports.leads_up_to(campaign_id, 400) == 10
-    assert reports.tally(campaign_id).outcomes == {"human": 1}
+    assert tallies.of(campaign_id).outcomes == {"human": 1}
 
 
 def _called(steps: Steps, campaign_id: str, outcome: str, minutes: int, last: bool = True) -> str:
@@ -51,19 +51,19 @@ def _called(steps: Steps, campaign_id: str, outcome: str, minutes: int, last: bo
 
 def test_money_time_and_outcomes(steps: Steps) -> None:
     campaign_id = steps.campaign("spring", phone(1), phone(2))
-    reports = steps.store.reports
+    reports, tallies = steps.store.reports, steps.store.tallies
     assert reports.analysis_fields(campaign_id) == []
     for minutes, outcome, last in [(0, "busy", False), (5, "busy", True), (9, "no_answer", True)]:
         _called(steps, campaign_id, outcome, minutes, last)
     steps.store.campaigns.pause(campaign_id, "lunch", NOW + HOUR)
-    assert reports.tally(campaign_id).cost_cents == 31.5
+    assert tallies.of(campaign_id).cost_cents == 31.5
     assert reports.seconds_per_call(campaign_id) == (120.0, 3)
     assert reports.seconds_per_call(campaign_id, latest=1) == (120.0, 1)
     chunks = list(reports.call_chunks(campaign_id, 2))
     assert [len(rows) for rows in chunks] == [2, 1]
     listed = [dict(zip(CALL_COLUMNS, row, strict=True)) for rows in chunks for row in rows]
     assert {(call["zones"], call["duration_ms"], call["contact"]) for call in listed} == {(EAST, 60_000, 0)}
-    assert reports.tally(campaign_id).outcomes == {"busy": 2, "no_answer": 1}
+    assert tallies.of(campaign_id).outcomes == {"busy": 2, "no_answer": 1}
     assert reports.analysis_fields(campaign_id) == ["field_busy", "field_no_answer"]
     assert reports.latest_business_ms() == to_ms(NOW + HOUR)
     assert sum(k * n for k, n in reports.attempts_per_lead(campaign_id).items()) == 3
@@ -163,9 +163,9 @@ def test_reading_changes_nothing(steps: Steps, state: AttemptState) -> None:
     campaign_id = steps.campaign("spring", phone(1), phone(2))
     steps.attempt(campaign_id, state)
     before = steps.everything()
-    reports = steps.store.reports
+    reports, tallies = steps.store.reports, steps.store.tallies
     for read in (
-        reports.lead_counts, reports.attempt_counts, reports.tally, reports.rejected_rows, reports.miscounted,
+        reports.lead_counts, reports.attempt_counts, reports.rejected_rows, tallies.of, tallies.miscounted,
         reports.seconds_per_call, reports.attempts_per_lead,
         reports.earliest_pending, reports.held, reports.analysis_fields,
     ):  # fmt: skip

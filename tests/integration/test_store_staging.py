@@ -88,13 +88,13 @@ def test_a_turn_that_fails_leaves_the_leads_counted_one_by_one(
     with pytest.raises(Killed):
         load(sqlite, campaign_id, 300)
     monkeypatch.setattr(arrival, "_insert_leads", insert)
-    reports = sqlite.store.reports
-    assert sum(reports.tally(campaign_id).leads.values()) == 0
+    tallies = sqlite.store.tallies
+    assert sum(tallies.of(campaign_id).leads.values()) == 0
     before = sqlite.rows(sa.text("SELECT sql FROM sqlite_master WHERE name = 'tally_lead_insert'"))
     assert len(before) == 1
     assert sqlite.store.imports.resume() == (["list.csv"], [])
-    assert reports.tally(campaign_id).leads["pending"] == 300
-    assert reports.miscounted(campaign_id) == []
+    assert tallies.of(campaign_id).leads["pending"] == 300
+    assert tallies.miscounted(campaign_id) == []
     assert sqlite.rows(sa.text("SELECT sql FROM sqlite_master WHERE name = 'tally_lead_insert'")) == before
 
 

@@ -39,27 +39,27 @@ def test_the_tallies_follow_every_move(steps: Steps) -> None:
     dice = random.Random(7)
     for outcome in (*DECISIONS, *dice.choices(list(DECISIONS), k=8)):
         settle_one(steps, campaign_id, outcome, dice.choice((True, False, None)), dice.uniform(1, 40))
-    reports = steps.store.reports
-    assert reports.miscounted(campaign_id) == []
+    reports, tallies = steps.store.reports, steps.store.tallies
+    assert tallies.miscounted(campaign_id) == []
     steps.store.imports.suppress([phone(29), phone(42)], "test", "asked", NOW)
-    steps.store.campaigns.release(campaign_id, "unknown_timezone", EAST, NOW)
-    assert reports.miscounted(campaign_id) == reports.miscounted(other) == []
+    steps.store.returns.release(campaign_id, "unknown_timezone", EAST, NOW)
+    assert tallies.miscounted(campaign_id) == tallies.miscounted(other) == []
     steps.store.campaigns.cancel(other, NOW)
-    assert reports.miscounted(other) == []
-    tally = reports.tally(campaign_id)
+    assert tallies.miscounted(other) == []
+    tally = tallies.of(campaign_id)
     assert tally.leads == reports.lead_counts(campaign_id)
     assert tally.attempts == reports.attempt_counts(campaign_id)
     assert sum(tally.outcomes.values()) == tally.attempts["settled"]
-    assert reports.tally(other).leads == dict.fromkeys(LeadState, 0) | {"cancelled": 4, "suppressed": 1}
+    assert tallies.of(other).leads == dict.fromkeys(LeadState, 0) | {"cancelled": 4, "suppressed": 1}
 
 
 def test_a_tally_that_is_wrong_is_found(steps: Steps) -> None:
     campaign_id = steps.campaign("spring", *map(phone, range(3)))
     settle_one(steps, campaign_id, "human", True, 12.5)
-    steps.store.reports.fold_tallies()  # on PostgreSQL each connection counts in rows of its own
+    steps.store.tallies.fold()  # on PostgreSQL each connection counts in rows of its own
     steps.execute("UPDATE lead_tallies SET leads = leads + 1 WHERE state = 'pending'")
     steps.execute("UPDATE attempt_tallies SET cost = cost - 5 WHERE state = 'settled'")
-    assert steps.store.reports.miscounted(campaign_id) == [
+    assert steps.store.tallies.miscounted(campaign_id) == [
         "cost, settled: -5 in the tally", "leads, pending: +1 in the tally",
     ]  # fmt: skip
 
@@ -70,7 +70,7 @@ def test_contacts_and_successes_are_of_leads_not_of_calls(steps: Steps) -> None:
     for _ in range(2):
         settle_one(steps, campaign_id, "no_answer", None, 1.00004)
     settle_one(steps, campaign_id, "human", True, 20)
-    tally = steps.store.reports.tally(campaign_id)
+    tally = steps.store.tallies.of(campaign_id)
     assert (tally.dialed, tally.contacted, tally.succeeded) in {(1, 1, 1), (2, 1, 1), (2, 2, 1)}
     contacted = steps.rows(sa.text("SELECT 1 FROM leads WHERE contacted"))  # type: ignore[arg-type]
     assert tally.contacted == len(contacted)
@@ -87,10 +87,10 @@ def test_what_was_not_placed_is_counted_by_its_cause(steps: Steps) -> None:
     for why, status in refusals:
         attempt_id = steps.attempt(campaign_id, A.DIALING)
         assert steps.store.attempts.give_back(attempt_id, A.DIALING, why, status, NOW, NOW)
-    assert steps.store.reports.tally(campaign_id).deferrals == {
+    assert steps.store.tallies.of(campaign_id).deferrals == {
         "window_closed": 2, "not_sent": 1, "refused_422": 1, "refused_429": 1,
     }  # fmt: skip
-    assert steps.store.reports.miscounted(campaign_id) == []
+    assert steps.store.tallies.miscounted(campaign_id) == []
 
 
 def test_writers_at_once_and_a_fold_lose_no_count(steps: Steps) -> None:
@@ -105,7 +105,7 @@ def test_writers_at_once_and_a_fold_lose_no_count(steps: Steps) -> None:
                     for campaign_id in ids if n % 8 < 4 else ids[::-1]:
                         values = {"id": campaign_id, "line": n + 2}
                         connection.execute(sa.text(_EXHAUST), values)
-                steps.store.reports.fold_tallies()
+                steps.store.tallies.fold()
         except BaseException as error:
             failed.append(error)
 
@@ -115,10 +115,10 @@ def test_writers_at_once_and_a_fold_lose_no_count(steps: Steps) -> None:
     for thread in threads:
         thread.join()
     assert not failed
-    steps.store.reports.fold_tallies()
+    steps.store.tallies.fold()
     for campaign_id in ids:
-        assert steps.store.reports.miscounted(campaign_id) == []
-        assert steps.store.reports.tally(campaign_id).leads["exhausted"] == 80
+        assert steps.store.tallies.miscounted(campaign_id) == []
+        assert steps.store.tallies.of(campaign_id).leads["exhausted"] == 80
     shards = steps.rows(sa.text("SELECT DISTINCT shard FROM lead_tallies"))  # type: ignore[arg-type]
     assert shards == [{"shard": 0}]
 
@@ -130,13 +130,13 @@ def test_one_statement_may_move_many_rows(steps: Steps) -> None:
     campaign_id = steps.campaign("spring", *map(phone, range(20)))
     steps.execute("UPDATE leads SET state = 'exhausted', attempts = 2 WHERE id % 2 = 0")
     steps.execute("DELETE FROM leads WHERE state = 'pending'")
-    tally = steps.store.reports.tally(campaign_id)
+    tally = steps.store.tallies.of(campaign_id)
     assert (tally.leads["exhausted"], tally.leads["pending"], tally.dialed) == (10, 0, 10)
-    assert steps.store.reports.miscounted(campaign_id) == []
+    assert steps.store.tallies.miscounted(campaign_id) == []
 
 
 def test_the_tally_of_several_campaigns_is_that_of_each(steps: Steps) -> None:
     ids = [steps.campaign("spring", phone(1)), steps.campaign("autumn", phone(2), phone(3))]
-    found = steps.store.reports.tallies([*ids, "none"])
+    found = steps.store.tallies.of_each([*ids, "none"])
     assert [found[one].leads["pending"] for one in (*ids, "none")] == [1, 2, 0]
     assert steps.store.workspaces.account(WORKSPACE).limit is None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from store_steps import NOW, WORKSPACE, Steps
+import pytest
+import sqlalchemy as sa
+from store_steps import NOW, WORKSPACE, Steps, phone
 
 from campaigns.domain.entities import CampaignOptions
 from campaigns.store import Account
@@ -18,7 +20,8 @@ def test_an_account_that_was_never_seen_has_no_lines(steps: Steps) -> None:
     rows.ensure(WORKSPACE)
     assert steps.everything() == before
     assert rows.account(WORKSPACE) == never
-    assert never.ceiling() == never.ceiling(reserve=3) == 0
+    assert never.ceiling() == 0
+    assert not never.all_reserved
 
 
 def test_a_snapshot_is_kept_with_its_age(steps: Steps) -> None:
@@ -29,7 +32,7 @@ def test_a_snapshot_is_kept_with_its_age(steps: Steps) -> None:
     rows.observe(WORKSPACE, 20, 4, 3)
     account = rows.account(WORKSPACE)
     assert (account.limit, account.reserved_inbound, account.foreign) == (20, 4, 3)
-    assert (account.ceiling(), account.ceiling(reserve=6), account.trouble) == (16, 10, None)
+    assert (account.ceiling(), account.trouble) == (16, None)
     assert account.age_ms is not None
     assert 0 <= account.age_ms < 10_000
     steps.execute("UPDATE workspaces SET observed_real = observed_real - 60000")
@@ -61,6 +64,30 @@ def test_a_refusal_shrinks_the_ceiling_for_a_while_and_asks_anew(steps: Steps) -
     assert rows.account(WORKSPACE).ceiling() == 5, "a snapshot does not lift it"
     steps.execute("UPDATE workspaces SET shrunk_until_real = :past", {"past": real_ms() - 1})
     assert (rows.account(WORKSPACE).shrunk_to, rows.account(WORKSPACE).ceiling()) == (None, 18)
+
+
+def test_the_operators_reserve_is_no_line_of_campaigns(steps: Steps) -> None:
+    rows = steps.store.workspaces
+    running, draft = steps.campaign("spring", phone(1)), steps.draft("summer", WORKSPACE)
+    rows.observe(WORKSPACE, 20, 4, 3)
+    assert rows.set_reserve(WORKSPACE, 6, NOW) == 0
+    assert rows.set_reserve(WORKSPACE, 6, NOW) == 6
+    assert (rows.account(WORKSPACE).reserve, rows.account(WORKSPACE).ceiling()) == (6, 10)
+    assert rows.account(WORKSPACE).reserved_for(10) == 10, (
+        "a batch leaves free what is kept, and the inbound reserve"
+    )
+    assert not rows.account(WORKSPACE).all_reserved
+    rows.shrink(WORKSPACE, 8, 60.0)
+    assert rows.account(WORKSPACE).ceiling() == 8
+    assert rows.set_reserve(WORKSPACE, 16, NOW) == 6
+    assert (rows.account(WORKSPACE).ceiling(), rows.account(WORKSPACE).all_reserved) == (0, True)
+    told = [[event["detail"] for event in steps.store.listings.events(one, 100)] for one in (running, draft)]
+    assert [text for text in told[0] if text and "kept free" in text] == [
+        "lines of the account kept free: 0 -> 6", "lines of the account kept free: 6 -> 16",
+    ]  # fmt: skip
+    assert not any("kept free" in (text or "") for text in told[1])
+    with pytest.raises(sa.exc.IntegrityError):
+        rows.set_reserve(WORKSPACE, -1, NOW)
 
 
 def test_one_poller_at_a_time(steps: Steps) -> None:

@@ -11,7 +11,7 @@ from services_world import START, World, phone
 from store_steps import NOW, Steps
 from store_steps import phone as number
 
-from campaigns.domain.errors import CampaignsError
+from campaigns.domain.errors import UsageError
 from campaigns.domain.states import LeadState
 from campaigns.services.imports import import_file
 from campaigns.services.suppressions import export_list, import_list, number_of, stale_lists
@@ -106,7 +106,7 @@ def test_the_national_form_and_its_age(world: World, tmp_path: Path) -> None:
 def test_a_number_is_read_as_people_write_it() -> None:
     assert number_of("(212) 555-0123") == "+12125550123"
     assert number_of("+44 20 7946 0958") == "+442079460958"
-    with pytest.raises(CampaignsError, match="no phone number"):
+    with pytest.raises(UsageError, match="no phone number"):
         number_of("nobody")
 
 

@@ -271,7 +271,7 @@ class World:
         elif what == "resolve":
             self.resolve()
         elif what == "release":
-            released = [campaigns.release(campaign_id, code, None, now) for code in RELEASED]
+            released = [self.store.returns.release(campaign_id, code, None, now) for code in RELEASED]
             if any(released):
                 campaigns.launch(campaign_id, now)
         else:

@@ -14,8 +14,10 @@ from campaigns.domain.batching import (
     ahead,
     judge,
     lines_for,
+    lines_for_next,
     lines_held,
     shared_out,
+    tasks_wanted,
 )
 from campaigns.domain.call_windows import call_window
 from campaigns.simulator.batches import CallTimeWindow
@@ -149,3 +151,35 @@ def test_nothing_goes_back_without_its_proof(
         assert since_end >= 60
         assert searches >= 3
         assert "registered" in younger or ("ongoing" in younger and since_end > 300)
+
+
+@given(st.integers(0, 60), st.one_of(st.none(), LINES), LINES, QUEUES, st.integers(1, 60))
+def test_the_next_batch_stays_within_all_lines_and_its_campaigns_own(
+    budget: int, keeps: int | None, placed: int, queues: list[tuple[int, int]], tasks: int
+) -> None:
+    lines = lines_for_next(budget, keeps, placed, queues, tasks)
+    assert 0 <= lines <= budget
+    if keeps is not None:
+        assert lines <= keeps, "its tasks dial only while all batches use fewer than the campaign keeps"
+    if lines:
+        assert lines_held(placed, [*queues, (lines, tasks)]) <= budget
+    more = lines + 1
+    if more <= min(budget, budget if keeps is None else keeps):
+        assert lines_held(placed, [*queues, (more, tasks)]) > budget, "no line is left unused"
+
+
+@given(LINES, st.one_of(st.none(), LINES), st.integers(0, 500), st.integers(0, 100))
+def test_a_claim_looks_for_no_more_tasks_than_it_may_take(
+    lines: int, cap: int | None, room: int, behind: int
+) -> None:
+    asked: list[int] = []
+
+    def waiting(busy: int) -> int:
+        asked.append(busy)
+        return behind
+
+    wanted = tasks_wanted(lines, cap, room, waiting)
+    [busy] = asked
+    assert busy <= lines
+    assert cap is None or busy <= cap
+    assert wanted == min(room, busy + behind)

@@ -14,6 +14,7 @@ from campaigns.domain.pacing import (
     SHORTEST_POLL,
     Demand,
     Slots,
+    calls_wanted,
     ceiling,
     deal,
     foreign_calls,
@@ -122,3 +123,16 @@ def test_polling_costs_its_share_of_a_request_per_call(seconds_per_call: float, 
     slowest, fastest = 1 / LONGEST_POLL / rate, 1 / SHORTEST_POLL / rate
     expected = min(fastest, max(slowest, POLLS_PER_CALL))
     assert polls / max(1, ended) == pytest.approx(expected, rel=0.1, abs=0.06)
+
+
+@given(st.integers(0, 100), st.integers(0, 200), st.one_of(st.none(), st.integers(0, 50)))
+def test_nobody_looks_for_more_than_the_lines_or_its_own_cap(
+    lines: int, in_progress: int, cap: int | None
+) -> None:
+    wanted = calls_wanted(lines, in_progress, cap)
+    assert 0 <= wanted <= lines
+    if cap is not None:
+        assert in_progress + wanted <= max(cap, in_progress)
+        assert wanted == lines or in_progress + wanted >= cap, "nor for fewer"
+    else:
+        assert wanted == lines

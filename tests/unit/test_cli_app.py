@@ -68,6 +68,21 @@ def test_status_loads_nothing_but_the_database(tmp_path: Path) -> None:
     assert said.stderr.endswith("loaded: ['sqlalchemy']"), said.stderr
 
 
+@pytest.mark.parametrize("locale", [{}, {"PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}])
+def test_a_terminal_that_cannot_show_a_letter_is_told_so(tmp_path: Path, locale: dict[str, str]) -> None:
+    """It was said of the arguments, which are right."""
+    Store.open(f"sqlite:///{tmp_path / 'campaigns.db'}").close()
+    environment = {"CAMPAIGNS_HOME": str(tmp_path), **locale}
+    assert run("-m", "campaigns.cli.app", "create", "spring", **environment).returncode == 0
+    said = run("-m", "campaigns.cli.app", "windows", "spring", **environment)
+    assert said.returncode == (1 if locale else 0)
+    assert said.stderr == (
+        "error: this terminal's ascii cannot show all letters; use a UTF-8 locale, or PYTHONUTF8=1\n"
+        if locale
+        else ""
+    )
+
+
 def test_a_command_leaves_one_whole_database_behind(tmp_path: Path) -> None:
     """Nothing in a write-ahead log, which a copy of the file would lack."""
     said = run("-m", "campaigns.cli.app", "create", "spring", CAMPAIGNS_HOME=str(tmp_path))

@@ -65,7 +65,7 @@ def test_an_hour_that_comes_twice_is_the_later_one() -> None:
     assert requested_at("2026-11-01 01:30", [EAST], before) == datetime(2026, 11, 1, 6, 30, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("value", [True, "true", "Yes", 1, "please never call again"])
+@pytest.mark.parametrize("value", [True, "true", "Yes", 1, "never", "please never call again"])
 def test_a_do_not_call_field_is_a_request_unless_it_says_no(value: object) -> None:
     assert request_of({"dnc": value, "when": "tomorrow"}, "dnc", "when", [EAST], NOW) == NeverAgain()
 
@@ -81,6 +81,27 @@ def test_a_callback_has_its_time_or_none() -> None:
     assert request_of({"when": "15:30"}, "", "when", [EAST], NOW) == CallBack(there("2026-12-01T15:30"))
     assert request_of({"when": True}, "", "when", [EAST], NOW) == CallBack(None)
     assert request_of({"when": "sometime"}, "", "when", [EAST], NOW) == CallBack(None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "never",
+        "Never again",
+        "no callback",
+        "not interested",
+        "Don\u2019t call",
+        "does not want to be called",
+    ],
+)
+def test_who_wants_no_callback_gets_none(text: str) -> None:
+    """Each of these was a callback at a time that could not be read, and so one by the policy."""
+    assert request_of({"when": text}, "", "when", [EAST], NOW) is None
+
+
+@pytest.mark.parametrize("text", ["not before 5 pm", "not now, tomorrow", "no, next week", "noon", "Nov 30"])
+def test_a_time_that_begins_like_a_no_is_a_callback(text: str) -> None:
+    assert isinstance(request_of({"when": text}, "", "when", [EAST], NOW), CallBack)
 
 
 @given(st.text(max_size=40))

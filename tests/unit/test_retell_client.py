@@ -8,6 +8,8 @@ import pickle
 import random
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import httpx
@@ -239,6 +241,23 @@ def test_retry_after_is_honoured_or_given_up_on() -> None:
 def test_an_unreadable_answer_is_unavailable(content: bytes) -> None:
     with client_of(Server(httpx.Response(200, content=content))) as client, pytest.raises(RetellUnavailable):
         client.get_call("call_1")
+
+
+def test_the_clock_is_compared_with_every_answer_that_has_a_date() -> None:
+    dates = [None, timedelta(hours=-1), None, timedelta(minutes=20), timedelta(0)]
+
+    def server(_: httpx.Request) -> httpx.Response:
+        by = dates.pop(0)
+        headers = {} if by is None else {"date": format_datetime(datetime.now(UTC) + by, usegmt=True)}
+        return httpx.Response(200, json={}, headers=headers)
+
+    with client_of(server) as client:
+        seen = []
+        while dates:
+            client.get_concurrency()
+            seen.append(client.clock_ahead)
+    assert seen[0] is None
+    assert seen[1:] == [pytest.approx(by, abs=2) for by in (3600, 3600, -1200, 0)]
 
 
 def test_stop_call_and_paths() -> None:

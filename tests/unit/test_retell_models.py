@@ -197,6 +197,12 @@ def test_ceiling(fields: dict[str, Any], burst: bool, expected: int | None) -> N
     assert Concurrency.model_validate(fields).ceiling(burst) == expected
 
 
+def test_the_operators_reserve_is_not_in_the_ceiling() -> None:
+    lines = Concurrency(concurrency_limit=20, reserved_inbound_concurrency=5)
+    assert [lines.ceiling(reserve=reserve) for reserve in (0, 5, 15, 16)] == [15, 10, 0, 0]
+    assert Concurrency().ceiling(reserve=3) is None
+
+
 def test_one_malformed_call_does_not_lose_the_others() -> None:
     page = CallPage.model_validate(
         {

@@ -308,6 +308,16 @@ def test_an_answer_that_is_wrong_or_late(fault: Fault, status: int, rings: int) 
             answer.json()
 
 
+@pytest.mark.parametrize("fault", ["drop_after", "500_after", "hang", "slow", "malformed", "reset"])
+def test_a_refusal_is_told_whatever_else_goes_wrong(fault: str) -> None:
+    """Otherwise a dial of which nobody knows would be one that never rang, where `after` says that it did."""
+    world = World(concurrency=0, faults=f"{fault}=100%")
+    assert world.dial().status_code == 429
+    ledger = world.ledger()
+    assert (ledger["rings"], ledger["faults"]) == (0, {})
+    assert ledger["refusals"] == {"create-phone-call:concurrency": 1}
+
+
 def test_faults_by_chance_and_changed_while_running() -> None:
     world = World(concurrency=1000, faults="500_before=50%,list_500=100%,never_ends=100%")
     statuses = [world.dial().status_code for _ in range(200)]

@@ -6,13 +6,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from campaigns.domain.clock import SystemClock
+from campaigns.domain.clock import ScaledClock, SystemClock
+from campaigns.domain.jobs import RunState
 from campaigns.services.dial import Dialed, DialResult
 from campaigns.services.dispatch import Paced
 from campaigns.services.jobs import Ticked
@@ -248,12 +250,13 @@ def test_a_tick_of_the_jobs_tells_their_runs_and_comes_again_on_time(
     assert sent == [("job_run", (3,), {}), ("job_run", (4,), {}), *again]
 
 
-@pytest.mark.parametrize("ended", [None, "a run"])
+@pytest.mark.parametrize("ended", [None, RunState.DONE, RunState.FAILED])
 def test_a_run_that_was_done_paces_and_makes_room_for_the_next(
-    monkeypatch: pytest.MonkeyPatch, sent: Sent, ended: str | None
+    monkeypatch: pytest.MonkeyPatch, sent: Sent, ended: RunState | None
 ) -> None:
     monkeypatch.setattr(tasks.job_runs.Runner, "of", lambda context: "runner")
-    calls = returns(monkeypatch, tasks.job_runs, "perform", ended)
+    run = ended and SimpleNamespace(state=ended, message="why")
+    calls = returns(monkeypatch, tasks.job_runs, "perform", run)
     tasks.job_run(7)
     assert calls == [("runner", 7)]
     assert sent == ([("pace", (), {"expires": 1.0}), ("jobs", (), {"expires": 1.0})] if ended else [])
@@ -265,12 +268,50 @@ def test_housekeeping_does_all_its_parts(context: SimpleNamespace, monkeypatch: 
         imports=SimpleNamespace(resume=lambda: done.append("finished")),
         suppressions=SimpleNamespace(expire=lambda now: done.append("expired")),
         database=SimpleNamespace(checkpoint=lambda: done.append("folded")),
-        reports=SimpleNamespace(fold_tallies=lambda: done.append("tallied")),
+        tallies=SimpleNamespace(fold=lambda: done.append("tallied")),
     )
     context.clock = SystemClock()
     monkeypatch.setattr(tasks.results, "look_for_late_analyses", lambda context: done.append("heard"))
     tasks.housekeeping()
     assert done == ["finished", "expired", "folded", "tallied", "heard"]
+
+
+def test_the_do_not_call_list_goes_by_the_calendar_on_the_wall(
+    context: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock of a simulated run is ahead, and the list is that of the real campaigns too."""
+    expired: list[datetime] = []
+    context.store = SimpleNamespace(
+        imports=SimpleNamespace(resume=lambda: None),
+        suppressions=SimpleNamespace(expire=expired.append),
+        database=SimpleNamespace(checkpoint=lambda: None),
+        tallies=SimpleNamespace(fold=lambda: None),
+    )
+    now = SystemClock().now()
+    context.clock = ScaledClock(now + timedelta(days=90), 120.0, time.time())
+    monkeypatch.setattr(tasks.results, "look_for_late_analyses", lambda context: 0)
+    tasks.housekeeping()
+    assert now <= expired[0] < now + timedelta(minutes=5)
+
+
+def test_one_part_of_housekeeping_that_fails_keeps_none_of_the_others(
+    context: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+
+    def broken(*_: object) -> None:
+        raise OSError("a damaged leftover")
+
+    context.store = SimpleNamespace(
+        imports=SimpleNamespace(resume=broken),
+        suppressions=SimpleNamespace(expire=broken),
+        database=SimpleNamespace(checkpoint=broken),
+        tallies=SimpleNamespace(fold=broken),
+    )
+    context.clock = SystemClock()
+    monkeypatch.setattr(tasks.results, "look_for_late_analyses", lambda context: done.append("heard"))
+    tasks.housekeeping()
+    assert done == ["heard"]
 
 
 # -- a broker that is away

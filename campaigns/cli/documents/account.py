@@ -16,7 +16,8 @@ class Concurrency(Document):
     burst_enabled: bool
     burst_limit: int | None = Field(description="with burst, at a surcharge; the runner does not use it")
     reserved_inbound: int
-    ceiling: int = Field(description="limit less the inbound reserve")
+    reserve: int = Field(description="lines that the operator keeps free of campaigns")
+    ceiling: int = Field(description="limit less both reserves")
     current: int = Field(description="calls in progress, of everybody")
     own: int = Field(description="of them ours")
     foreign: int

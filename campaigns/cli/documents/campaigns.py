@@ -15,13 +15,30 @@ class CampaignState(Document):
     reason: str | None = Field(description="why it is paused or cancelled")
 
 
-class Paused(Document):
-    """What `--all` paused, and what `--stop-calls` hung up."""
+class HungUp(Document):
+    """What `--stop-calls` hung up."""
 
-    paused: list[str] = Field(description="names of the campaigns")
     stopped_calls: list[str]
     not_stopped: dict[str, str] = Field(description="call -> why it was not hung up")
     unknown_dials: int = Field(description="dials that may still ring; they are searched for")
+    waiting_at_retell: int = Field(
+        description="leads left with Retell's own dialer; workers hang up as their calls show"
+    )
+    rung_until: str | None = Field(description="none of them is rung later; null where none waits")
+
+
+class Paused(HungUp):
+    """What `--all` paused, and what `--stop-calls` hung up."""
+
+    paused: list[str] = Field(description="names of the campaigns")
+
+
+class Cancelled(HungUp):
+    """A campaign that was given up with `--stop-calls`."""
+
+    campaign: str = Field(description="its name")
+    state: str
+    reason: str | None
 
 
 class Recycled(Document):

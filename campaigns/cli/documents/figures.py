@@ -44,6 +44,7 @@ class CampaignStatus(Document):
     rejected_rows: int
     cost_cents: float
     slots: Slots
+    reserve: int = Field(description="lines of the account that the operator keeps free, not in the ceiling")
     batches: BatchesNow | None = Field(description="null where it dials call by call")
     next_event: NextEvent
     held: list[Held] = Field(description="leads that wait for a person")
