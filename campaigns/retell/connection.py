@@ -216,7 +216,7 @@ class Connection:
         waits = httpx.Timeout(seconds / 2, connect=min(5.0, seconds / 2))
 
         def once() -> bytes:
-            started, clock = self._now(), datetime.now(UTC)
+            started = self._now()
             try:
                 prepared = self._http.build_request(
                     method,
@@ -235,7 +235,8 @@ class Connection:
                 kind = _Unsent if isinstance(verdict_of_error(error), NeverSent) else RetellUnavailable
                 raise kind(text, "check the network and RETELL_BASE_URL") from None
             spent = self._now() - started
-            ahead = _ahead(answered, clock, spent)
+            # By the clock after the answer: who keeps what was asked does so by this one, should it just have been set.
+            ahead = _ahead(answered, datetime.now(UTC), spent)
             self.clock_ahead = self.clock_ahead if ahead is None else ahead
             if seen is not None:
                 seen.append(Look(status, spent, ahead))
@@ -278,12 +279,12 @@ class Connection:
 
 
 def _ahead(headers: httpx.Headers, clock: datetime, seconds: float) -> float | None:
-    """By how many seconds a clock, read when the request was sent, is ahead of that which wrote the Date."""
+    """By how many seconds a clock, read when the answer was there, is ahead of that which wrote the Date."""
     date = http_date(headers.get("date", ""))
     if date is None:
         return None
     # The server wrote its whole second somewhere on the way: half of the way and half a second are the best guess.
-    return clock.timestamp() - (date.timestamp() + 0.5 - seconds / 2)
+    return clock.timestamp() - (date.timestamp() + 0.5 + seconds / 2)
 
 
 def _may_pass(error: BaseException) -> bool:

@@ -137,13 +137,12 @@ def test_a_further_pass_keeps_history_and_begins_the_budget_anew(world: World) -
     assert world.lead(1)["state"] == "exhausted"
     world.pace()
     assert world.campaign_now(campaign).state == CampaignState.COMPLETED
-    rows = world.store.campaigns
-    assert rows.recycle(campaign.id, ["busy"], world.clock.now()) == 0
-    assert rows.recycle(campaign.id, ["no_answer", "machine"], world.clock.now()) == 1
-    assert rows.recycle(campaign.id, ["no_answer"], world.clock.now()) == 0
+    assert world.store.returns.recycle(campaign.id, ["busy"], world.clock.now()) == 0
+    assert world.store.returns.recycle(campaign.id, ["no_answer", "machine"], world.clock.now()) == 1
+    assert world.store.returns.recycle(campaign.id, ["no_answer"], world.clock.now()) == 0
     assert (world.lead(1)["state"], world.lead(1)["attempts"]) == ("pending", 2)
     assert world.lead(2)["state"] == "reached"
-    assert rows.launch(campaign.id, world.clock.now())
+    assert world.store.campaigns.launch(campaign.id, world.clock.now())
     # The third attempt of the day is within the cap, and a retry of its own follows: a fourth, which the cap defers.
     world.engine.script(phone(1), "dial_no_answer")
     assert len(world.dial_all()) == 1
