@@ -8,7 +8,7 @@ import sqlite3
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -174,11 +174,15 @@ class Database:
 
         return postgresql.insert(table).on_conflict_do_nothing()
 
-    def add_segment(self, connection: sa.Connection, campaign_id: str, segment: Segment) -> None:
-        """Note that the campaign has leads of this segment, so that claims probe for them."""
-        connection.execute(
-            self.insert_ignore(schema.segments).values(campaign_id=campaign_id, **segment._asdict())
-        )
+    def add_segments(
+        self, connection: sa.Connection, campaign_id: str, segments: Collection[Segment]
+    ) -> None:
+        """Note that the campaign has leads of these segments, so that claims probe for them."""
+        if segments:
+            connection.execute(
+                self.insert_ignore(schema.segments),
+                [{"campaign_id": campaign_id, **segment._asdict()} for segment in sorted(segments)],
+            )
 
     def migrate(self) -> None:
         """Bring the schema to HEAD_REVISION. Raises StoreError for a database of a newer version."""

@@ -65,8 +65,7 @@ class Sink(Protocol):
 
 def enter(database: Database, connection: sa.Connection, file: File, staged: str | None) -> int:
     made = connection.execute(sa.insert(files).values(**file.values, staged=staged))
-    for segment in sorted(file.segments):
-        database.add_segment(connection, file.values["campaign_id"], segment)
+    database.add_segments(connection, file.values["campaign_id"], file.segments)
     key = made.inserted_primary_key
     return int(key[0]) if key else 0
 
@@ -218,8 +217,7 @@ class Copy:
         self._connection.execute(
             sa.update(files).where(files.c.id == file_id).values(counts=file.values["counts"])
         )
-        for segment in sorted(file.segments):
-            database.add_segment(self._connection, campaign_id, segment)
+        database.add_segments(self._connection, campaign_id, file.segments)
         return file_id
 
     def _mend(self, campaign_id: str, file_id: int, values: dict[str, object]) -> None:

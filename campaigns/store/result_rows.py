@@ -270,7 +270,7 @@ class ResultRows:
                 if lead.outcome == Outcome.CALLBACK:
                     values["priority"] = CALLBACK_PRIORITY
                     segment = Segment(row.zones, row.jurisdictions, CALLBACK_PRIORITY)
-                    self._db.add_segment(connection, row.campaign_id, segment)
+                    self._db.add_segments(connection, row.campaign_id, [segment])
             move_lead(connection, row.lead_id, row.campaign_id, values, now, attempt_id, why)
             if lead.outcome == Outcome.DO_NOT_CALL and suppresses:
                 _suppress_callee(self._db, connection, row.phone, attempt_id, now)

@@ -42,8 +42,11 @@ class ReturnRows:
                 .values(**values)
                 .returning(leads.c.id, leads.c.zones, leads.c.jurisdictions, leads.c.priority)
             ).all()
-            for segment in sorted({Segment(row.zones, row.jurisdictions, row.priority) for row in moved}):
-                self._db.add_segment(connection, campaign_id, segment)
+            self._db.add_segments(
+                connection,
+                campaign_id,
+                {Segment(row.zones, row.jurisdictions, row.priority) for row in moved},
+            )
             record(
                 connection,
                 [
