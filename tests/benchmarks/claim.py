@@ -161,8 +161,7 @@ def fill(store: Store, campaign: Campaign, rows: int, now: datetime, segments: S
                 "keys": json.dumps([[one.zones, one.jurisdictions] for one in segments]),
             },
         )
-        for segment in segments:
-            store.database.add_segment(connection, campaign.id, segment)
+        store.database.add_segments(connection, campaign.id, segments)
 
 
 def _claim_once(size: _Size, counted: bool) -> None:
