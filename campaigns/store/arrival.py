@@ -197,12 +197,13 @@ def _turn(
             if table == "mends":
                 if state != "cancelled":
                     _mend(driver, file_id, span)
-            elif table in ("plain", "leads"):
+            elif table == "plain":
+                given = campaign_id, file_id, imported_at, *span
                 with new_leads_counted_at_once(driver, campaign_id):
-                    insert = _insert_plain if table == "plain" else _insert_leads
-                    came = insert(driver, campaign_id, file_id, imported_at, span, state == "cancelled")
+                    came = _insert_plain(driver, given, state == "cancelled")
+                    came += _insert_leads(driver, given, state == "cancelled")
                 if came < len(moved):
-                    _account_for_others(driver, table, campaign_id, file_id, span)
+                    _account_for_others(driver, campaign_id, file_id, span)
             else:
                 _insert(driver, table, campaign_id, file_id, span)
             driver.execute("UPDATE files SET moved = ? WHERE id = ?", (moved.stop, file_id))
@@ -223,29 +224,21 @@ def _insert(driver: Any, table: str, campaign_id: str, file_id: int, span: tuple
     )
 
 
-def _insert_plain(
-    driver: Any, campaign_id: str, file_id: int, now: int, span: tuple[int, int], cancelled: bool
-) -> int:
+def _insert_plain(driver: Any, given: Sequence[object], cancelled: bool) -> int:
     same = {**DEFAULTS, "state": "cancelled" if cancelled else DEFAULTS["state"]}
     own = {"line": f"s.key & {LINE}", "phone": "s.phone", "priority": "s.priority",
            **{name: f"p.{name}" for name in PLACE_COLUMNS}, **{name: f"s.{name}" for name in TEXTS}}  # fmt: skip
     others = {name: literal(value) for name, value in same.items() if name not in own}
-    return _insert_into_leads(
-        driver,
-        {"next_attempt_at": "?3", **own, **others},
-        "stage.plain s CROSS JOIN stage.places p ON p.key = s.place",
-        (campaign_id, file_id, now, *span),
-    )
+    source = "stage.plain s CROSS JOIN stage.places p ON p.key = s.place"
+    return _insert_into_leads(driver, {"next_attempt_at": "?3", **own, **others}, source, given)
 
 
-def _insert_leads(
-    driver: Any, campaign_id: str, file_id: int, now: int, span: tuple[int, int], cancelled: bool
-) -> int:
+def _insert_leads(driver: Any, given: Sequence[object], cancelled: bool) -> int:
     own = {name: f"s.{name}" for name in LEAD_COLUMNS}
     if cancelled:
         own["state"] = "CASE WHEN s.state IN ('pending', 'held') THEN 'cancelled' ELSE s.state END"
         own["hold_code"] = own["hold_remedy"] = "NULL"
-    return _insert_into_leads(driver, own, "stage.leads s", (campaign_id, file_id, now, *span))
+    return _insert_into_leads(driver, own, "stage.leads s", given)
 
 
 def _insert_into_leads(driver: Any, values: Mapping[str, str], source: str, given: Sequence[object]) -> int:
@@ -259,18 +252,17 @@ def _insert_into_leads(driver: Any, values: Mapping[str, str], source: str, give
     return int(made.rowcount)
 
 
-def _account_for_others(
-    driver: Any, table: str, campaign_id: str, file_id: int, span: tuple[int, int]
-) -> None:
+def _account_for_others(driver: Any, campaign_id: str, file_id: int, span: tuple[int, int]) -> None:
     """Nobody else brings leads in meanwhile; should one be there all the same, its row is still accounted for."""
-    driver.execute(
-        "INSERT INTO rejects (campaign_id, file_id, line, code, message, column_name, value, cells)"
-        f" SELECT ?1, ?2, s.key & {LINE}, 'duplicate_in_campaign',"
-        " '+' || s.phone || ' is a lead of this campaign already. Delete the row.', '', '', '[]'"
-        f" FROM stage.{table} s JOIN main.leads l ON l.phone = s.phone AND l.campaign_id = ?1"
-        " WHERE s.key > ?3 AND s.key <= ?4 AND l.file_id <> ?2",
-        (campaign_id, file_id, *span),
-    )
+    for table in ("plain", "leads"):
+        driver.execute(
+            "INSERT INTO rejects (campaign_id, file_id, line, code, message, column_name, value, cells)"
+            f" SELECT ?1, ?2, s.key & {LINE}, 'duplicate_in_campaign',"
+            " '+' || s.phone || ' is a lead of this campaign already. Delete the row.', '', '', '[]'"
+            f" FROM stage.{table} s JOIN main.leads l ON l.phone = s.phone AND l.campaign_id = ?1"
+            " WHERE s.key > ?3 AND s.key <= ?4 AND l.file_id <> ?2",
+            (campaign_id, file_id, *span),
+        )
 
 
 def _mend(driver: Any, file_id: int, span: tuple[int, int]) -> None:

@@ -105,7 +105,9 @@ class Staged:
 
     def leads(self, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         assert tuple(columns[:2]) == ("line", "phone")
-        self._stage.add("leads", ("key", *columns), lambda: staging.in_a_row(staging.in_moving_order(rows)))
+        ordered = staging.in_moving_order(rows)
+        self._stage.add("leads", ("key", *columns), lambda: staging.in_a_row(ordered))
+        self._stage.add("plain", ("key",), lambda: [row[0] for row in ordered])
 
     def mends(self, rows: Sequence[Sequence[object]]) -> None:
         self._stage.add("mends", staging.MEND_COLUMNS, lambda: staging.in_a_row(rows))

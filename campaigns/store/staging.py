@@ -52,6 +52,7 @@ BLOCK_COLUMNS = ("first_line", "rows")
 #: A held lead whose row came again, mended: what it becomes.
 MEND_COLUMNS = ("lead_id", *LEAD_COLUMNS)
 #: Most leads of most lists are pending, due at once, and say little: their line is in their key, their place a number.
+#: A lead that says more has its key here too, and nothing else: so all of them move in one order.
 PLAIN_COLUMNS = ("phone", "place", "priority", *TEXTS)
 PLACE_COLUMNS = ("zones", "jurisdictions", "zone_source")
 #: In the order in which they move: whoever finds a lead finds its row too.
@@ -59,7 +60,6 @@ TABLES = {
     "file_rows": BLOCK_COLUMNS,
     "rejects": REJECT_COLUMNS,
     "plain": PLAIN_COLUMNS,
-    "leads": LEAD_COLUMNS,
     "mends": MEND_COLUMNS,
 }
 #: Leads move area code by area code, by line within each: numbers in no order would each change a page of their own in
@@ -91,7 +91,7 @@ class Stage:
         self._rows.execute("PRAGMA journal_mode=OFF")
         self._rows.execute("PRAGMA synchronous=OFF")
         self._rows.execute(f"PRAGMA cache_size=-{_STAGE_PAGES}")
-        for table, columns in (*TABLES.items(), ("places", PLACE_COLUMNS)):
+        for table, columns in (*TABLES.items(), ("places", PLACE_COLUMNS), ("leads", LEAD_COLUMNS)):
             # Rows move in the order of this key.
             declared = ["key INTEGER PRIMARY KEY", *map(_declared, columns)]
             self._rows.execute(f"CREATE TABLE {table} ({', '.join(declared)})")

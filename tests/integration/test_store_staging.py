@@ -6,12 +6,13 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import sqlalchemy as sa
-from store_steps import EAST, NOW, Steps, new_lead, phone, plan
+from store_steps import EAST, NOW, WEST, Steps, new_lead, phone, plan
 
 from campaigns.domain.states import LeadState
-from campaigns.store import Busy, Reject, Store, arrival, staging
+from campaigns.store import Busy, PlainLeads, Reject, Store, arrival, staging
 from campaigns.store.schema import leads
 
 
@@ -120,6 +121,54 @@ def test_leads_move_by_area_code_and_are_dialed_by_line(sqlite: Steps) -> None:
     assert sqlite.store.campaigns.launch(campaign_id, NOW)
     claimed = sqlite.claim(plan(campaign_id), ceiling=400).attempt_ids
     assert [sqlite.attempt_row(one)["phone"] for one in claimed] == numbers
+
+
+@pytest.mark.usefixtures("short_turns")
+def test_plain_leads_and_others_move_in_one_order_and_none_that_came_meanwhile_is_lost(sqlite: Steps) -> None:
+    campaign_id = sqlite.draft()
+    load(sqlite, campaign_id, 0)
+    [file] = sqlite.store.imports.files(campaign_id)
+    numbers = np.array([12_015_550_000 + at for at in range(100)])
+    with sqlite.store.imports.writer(campaign_id, NOW) as writer:
+        writer.begin("list.csv", "1" * 64, 100, ["phone", "zip"], "test")
+        plain = PlainLeads(
+            lines=np.arange(2, 102),
+            phones=numbers,
+            place=np.arange(100) % 2,
+            places=[(EAST, "US-NY", "zip"), (WEST, "US-CA", "number")],
+            priorities=np.full(100, 7),
+            texts={"zip": np.array(["10001"] * 100, object)},
+        )
+        writer.add_plain(plain)
+        writer.add_leads([new_lead(at, f"+1303555{at:04}") for at in range(200, 260)])
+        for number in (12_015_550_003, 13_035_550_205):
+            sqlite.execute(
+                "INSERT INTO leads (campaign_id, file_id, line, phone, state, zones, zone_source, priority,"
+                " next_attempt_at, external_id, agent_id, agent_version, extension, consent, zip, state_given,"
+                " ignore_e164, metadata, sip_headers) VALUES (:id, :file, 900, :phone, 'pending', '', '', 5, 0,"
+                " '', '', '', '', '', '', '', 0, '{}', '{}')",
+                {"id": campaign_id, "file": file.id, "phone": number},
+            )
+    here = sqlite.rows(sa.select(leads).where(leads.c.file_id == writer.file_id).order_by(leads.c.id))
+    assert [lead["line"] for lead in here] == [
+        line for line in (*range(2, 102), *range(200, 260)) if line not in (5, 205)
+    ]
+    first, second = here[:2]
+    assert (first["zones"], first["jurisdictions"], first["zone_source"]) == (EAST, "US-NY", "zip")
+    assert (second["zones"], second["zip"], second["priority"], second["state"]) == (
+        WEST,
+        "10001",
+        7,
+        "pending",
+    )
+    rejects = list(sqlite.store.imports.rejects(campaign_id, writer.file_id))
+    assert [(reject.line, reject.code) for reject in rejects] == [
+        (5, "duplicate_in_campaign"),
+        (205, "duplicate_in_campaign"),
+    ]
+    assert sqlite.store.tallies.miscounted(campaign_id) == []
+    segments = sqlite.store.campaigns.segments([campaign_id])[campaign_id]
+    assert {(EAST, "US-NY", 7), (WEST, "US-CA", 7), (EAST, "US-NY", 5)} == set(segments)
 
 
 def test_an_importer_killed_before_the_decision_leaves_nothing(sqlite: Steps) -> None:
